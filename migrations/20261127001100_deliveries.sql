@@ -140,8 +140,10 @@ create table if not exists public.delivery_queues (
   org_id uuid not null,
   user_id uuid not null,
   session_id uuid primary key,
-  -- When the head may be tried; while its call runs, the end of its lease.
+  -- When the next delivery may be tried; while its call runs, the end of its lease.
   due_at timestamptz not null,
+  -- The agent of that delivery.
+  agent_id text not null,
   constraint delivery_queues_session_fkey
     foreign key (org_id, user_id, session_id) references public.chat_sessions (org_id, user_id, id)
 );
@@ -154,6 +156,10 @@ create index if not exists delivery_queues_due on public.delivery_queues (due_at
 
 create index if not exists delivery_queues_due_by_org on public.delivery_queues (org_id, due_at);
 
+-- Finds what is due for one agent, and the agents that have a queue.
+create index if not exists delivery_queues_due_by_agent
+  on public.delivery_queues (org_id, agent_id, due_at);
+
 -- Orders organisations by hash, evenly distributed, so that a claim can go through them from a
 -- random start.
 create index if not exists delivery_queues_orgs
@@ -162,26 +168,36 @@ create index if not exists delivery_queues_orgs
 alter table public.delivery_queues enable row level security;
 revoke all on table public.delivery_queues from public, anon, authenticated, service_role;
 
--- Returns when a session's queue is due: when its head is, or when the lease of a turn's call
--- expires. Null if it is empty.
-create or replace function chatkit_private.queue_due_at(p_session_id uuid) returns timestamptz
+-- Returns which agent's delivery in a session's queue is due next, and when: the head, or the call
+-- of a turn whose lease expires earlier. Nulls if the queue is empty.
+create or replace function chatkit_private.next_due_delivery(
+  p_session_id uuid,
+  out due_at timestamptz,
+  out agent_id text
+)
 language sql stable
 set search_path = ''
 as $$
-  select least(
+  select n.due_at, n.agent_id
+  from (
     (
-      select coalesce(d.lease_until, d.next_attempt_at)
+      select coalesce(d.lease_until, d.next_attempt_at) as due_at, d.agent_id
       from public.deliveries as d
       where d.session_id = p_session_id and d.status in ('pending', 'running') and not d.in_turn
       order by d.seq
       limit 1
-    ),
+    )
+    union all
     (
-      select min(d.lease_until)
+      select d.lease_until, d.agent_id
       from public.deliveries as d
       where d.session_id = p_session_id and d.status in ('pending', 'running') and d.in_turn
+      order by d.lease_until
+      limit 1
     )
-  )
+  ) as n
+  order by n.due_at
+  limit 1
 $$;
 
 -- Adds queues for new deliveries. A new delivery is the last of its queue, so it changes only a
@@ -195,11 +211,13 @@ declare
   v_is_due_earlier boolean;
 begin
   with queued as (
-    insert into public.delivery_queues as q (org_id, user_id, session_id, due_at)
-    select distinct n.org_id, n.user_id, n.session_id, chatkit_private.queue_due_at(n.session_id)
-    from made as n
-    where n.status = 'pending'
-    on conflict (session_id) do update set due_at = excluded.due_at
+    insert into public.delivery_queues as q (org_id, user_id, session_id, due_at, agent_id)
+    select n.org_id, n.user_id, n.session_id, f.due_at, f.agent_id
+    from (
+      select distinct m.org_id, m.user_id, m.session_id from made as m where m.status = 'pending'
+    ) as n
+    cross join lateral chatkit_private.next_due_delivery(n.session_id) as f
+    on conflict (session_id) do update set due_at = excluded.due_at, agent_id = excluded.agent_id
     where q.due_at > excluded.due_at
     returning q.xmax <> 0 as existed
   )
@@ -224,15 +242,17 @@ set search_path = ''
 as $$
 declare
   v_session record;
-  v_due_at timestamptz;
+  v_next record;
 begin
   for v_session in select distinct n.org_id, n.user_id, n.session_id from changed as n loop
-    v_due_at := chatkit_private.queue_due_at(v_session.session_id);
-    if v_due_at is not null then
-      insert into public.delivery_queues as q (org_id, user_id, session_id, due_at)
-      values (v_session.org_id, v_session.user_id, v_session.session_id, v_due_at)
-      on conflict (session_id) do update set due_at = excluded.due_at
-      where q.due_at <> excluded.due_at;
+    select * into v_next from chatkit_private.next_due_delivery(v_session.session_id);
+    if v_next.due_at is not null then
+      insert into public.delivery_queues as q (org_id, user_id, session_id, due_at, agent_id)
+      values (
+        v_session.org_id, v_session.user_id, v_session.session_id, v_next.due_at, v_next.agent_id
+      )
+      on conflict (session_id) do update set due_at = excluded.due_at, agent_id = excluded.agent_id
+      where (q.due_at, q.agent_id) <> (excluded.due_at, excluded.agent_id);
     else
       delete from public.delivery_queues as q where q.session_id = v_session.session_id;
     end if;

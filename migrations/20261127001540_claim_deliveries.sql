@@ -1,12 +1,15 @@
 -- Claiming: a dispatcher claims the deliveries that are due.
 
--- Returns how many more calls of its queues an organisation may begin now. At most 16 run at once.
--- The calls of turns are bounded by the running turns.
-create or replace function chatkit_private.free_slots(p_org_id uuid) returns integer
+-- Returns how many more calls of its queues an organisation may begin now to one agent. At most 16
+-- run at once, and at most 8 of them call the same agent: one that is slow or dead leaves the
+-- others their share. The calls of turns are bounded by the running turns.
+create or replace function chatkit_private.free_slots(p_org_id uuid, p_agent_id text)
+returns integer
 language sql stable
 set search_path = ''
 as $$
-  select greatest(0, 16 - count(*))::integer
+  select greatest(0, least(16 - count(*), 8 - count(*) filter (where d.agent_id = p_agent_id)))
+    ::integer
   from public.deliveries as d
   where d.org_id = p_org_id and d.status = 'running' and not d.in_turn
     and d.lease_until > clock_timestamp()
@@ -111,10 +114,54 @@ as $$
   where c.call is not null
 $$;
 
+-- Returns the agents of an organisation for which a queue is due and a call may begin now. The one
+-- whose queue has waited longest is first.
+create or replace function chatkit_private.due_agents(p_org_id uuid, p_now timestamptz)
+returns text[]
+language plpgsql stable
+set search_path = ''
+-- A generic plan may scan the whole table; the plan for the actual organisation and time does not.
+set plan_cache_mode = force_custom_plan
+as $$
+begin
+  return array(
+    with recursive agents as (
+      (
+        select q.agent_id
+        from public.delivery_queues as q
+        where q.org_id = p_org_id
+        order by q.agent_id
+        limit 1
+      )
+      union all
+      select n.agent_id
+      from agents as a
+      cross join lateral (
+        select q.agent_id
+        from public.delivery_queues as q
+        where q.org_id = p_org_id and q.agent_id > a.agent_id
+        order by q.agent_id
+        limit 1
+      ) as n
+    )
+    select a.agent_id
+    from agents as a
+    cross join lateral (
+      select q.due_at
+      from public.delivery_queues as q
+      where q.org_id = p_org_id and q.agent_id = a.agent_id and q.due_at <= p_now
+      order by q.due_at
+      limit 1
+    ) as f
+    where chatkit_private.free_slots(p_org_id, a.agent_id) > 0
+    order by f.due_at
+  );
+end
+$$;
+
 -- Chooses up to p_limit sessions whose queue is due, and locks each session and its queue. Every
--- organisation gets the same share. An organisation without free slots, or one that another claim
--- is processing, is skipped. `more` reports that other queues may be due, and `served_org_ids`
--- lists the organisations that were not skipped.
+-- organisation gets the same share. One that another claim is processing is skipped. `more` reports
+-- that other queues may be due, and `served_org_ids` lists the organisations that were not skipped.
 create or replace function chatkit_private.lock_due_sessions(
   p_now timestamptz,
   p_limit integer,
@@ -124,22 +171,20 @@ create or replace function chatkit_private.lock_due_sessions(
 )
 language plpgsql
 set search_path = ''
--- A generic plan may scan the whole table; the plan for the actual organisation and time does not.
 set plan_cache_mode = force_custom_plan
 as $$
 declare
   v_org_ids uuid[] := chatkit_private.due_organisations();
   v_share integer := greatest(1, ceil(p_limit::numeric / greatest(1, cardinality(v_org_ids))));
-  v_left integer := p_limit;
+  v_end integer;
   v_org_id uuid;
-  v_slots integer;
-  v_locked uuid[];
+  v_agent_id text;
 begin
   session_ids := '{}';
   served_org_ids := '{}';
   more := false;
   foreach v_org_id in array v_org_ids loop
-    if v_left = 0 then
+    if cardinality(session_ids) >= p_limit then
       more := true;
       exit;
     end if;
@@ -148,22 +193,24 @@ begin
       more := true;
       continue;
     end if;
-    v_slots := chatkit_private.free_slots(v_org_id);
-    continue when v_slots = 0;
     served_org_ids := served_org_ids || v_org_id;
 
-    -- A session that another transaction has locked is claimed next time.
-    v_locked := array(
-      select q.session_id
-      from public.delivery_queues as q
-      join public.chat_sessions as s on s.id = q.session_id
-      where q.org_id = v_org_id and q.due_at <= p_now
-      order by q.due_at
-      limit least(v_share, v_slots, v_left)
-      for update of s, q skip locked
-    );
-    v_left := v_left - cardinality(v_locked);
-    session_ids := session_ids || v_locked;
+    v_end := least(cardinality(session_ids) + v_share, p_limit);
+    foreach v_agent_id in array chatkit_private.due_agents(v_org_id, p_now) loop
+      -- A session that another transaction has locked is claimed next time.
+      session_ids := session_ids || array(
+        select q.session_id
+        from public.delivery_queues as q
+        join public.chat_sessions as s on s.id = q.session_id
+        where q.org_id = v_org_id and q.agent_id = v_agent_id and q.due_at <= p_now
+        order by q.due_at
+        limit least(
+          v_end - cardinality(session_ids),
+          chatkit_private.free_slots(v_org_id, v_agent_id)
+        )
+        for update of s, q skip locked
+      );
+    end loop;
   end loop;
 end
 $$;
@@ -253,6 +300,8 @@ begin
     order by d.seq
     limit 1;
     exit when not found or coalesce(v_delivery.lease_until, v_delivery.next_attempt_at) > p_now;
+    -- The next delivery of a session may call another agent than the one that was due.
+    exit when chatkit_private.free_slots(v_delivery.org_id, v_delivery.agent_id) = 0;
     v_call := chatkit_private.begin_call(v_delivery, p_lease_seconds, p_claim_id);
     exit when v_call is not null;
     update public.deliveries as d
@@ -315,15 +364,12 @@ begin
     end if;
   end loop;
 
-  -- The dispatcher claims again at once only if there are free slots. Otherwise the organisation
+  -- The dispatcher claims again at once only if another call can begin. Otherwise the organisation
   -- is served when one of its calls is finished or a lease expires.
   v_more := v_more or exists (
     select
     from unnest(v_locked.served_org_ids) as o (id)
-    where exists (
-        select from public.delivery_queues as q where q.org_id = o.id and q.due_at <= v_now
-      )
-      and chatkit_private.free_slots(o.id) > 0
+    where cardinality(chatkit_private.due_agents(o.id, v_now)) > 0
   );
   return jsonb_build_object(
     'deliveries', v_calls,

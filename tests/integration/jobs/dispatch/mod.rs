@@ -13,4 +13,5 @@ mod policies;
 mod providers;
 mod queue;
 mod registrations;
+mod slots;
 mod webhook;

@@ -247,7 +247,7 @@ pub const TABLES: &[Table] = &[
     Table {
         name: "delivery_queues",
         readable: "",
-        hidden: "org_id user_id session_id due_at",
+        hidden: "org_id user_id session_id due_at agent_id",
         visible: NO_ACCESS,
     },
     Table {

@@ -96,7 +96,12 @@ pub const MUTANTS: &[BodyMutant] = &[
         Call("finish_delivery"),
     ),
     // Queues.
-    mutant("chatkit_private.queue_due_at", "d.session_id = p_session_id and", "", Call("finish_delivery")),
+    mutant(
+        "chatkit_private.next_due_delivery",
+        "d.session_id = p_session_id and",
+        "",
+        Call("finish_delivery"),
+    ),
     mutant(
         "chatkit_private.refresh_queue_heads",
         "q.session_id = v_session.session_id",
@@ -108,8 +113,8 @@ pub const MUTANTS: &[BodyMutant] = &[
     mutant("chatkit_private.free_slots", "d.org_id = p_org_id and", "", Call("claim_deliveries")),
     mutant(
         "chatkit_private.lock_due_sessions",
-        "q.org_id = v_org_id and q.due_at <= p_now\n",
-        "q.due_at <= p_now\n",
+        "q.org_id = v_org_id and q.agent_id = v_agent_id",
+        "q.agent_id = v_agent_id",
         Call("claim_deliveries"),
     ),
     mutant(

@@ -161,7 +161,10 @@ fn by_other_names() -> Vec<Request> {
         post("/rpc/effective_limits", json!({ "p_org_id": "00000000-0000-4000-8000-000000000000" })),
         post("/rpc/claim_idempotency_key", json!({})),
         post("/rpc/caller_org_id", json!({})),
-        post("/rpc/free_slots", json!({ "p_org_id": "00000000-0000-4000-8000-000000000000" })),
+        post(
+            "/rpc/free_slots",
+            json!({ "p_org_id": "00000000-0000-4000-8000-000000000000", "p_agent_id": "accounts_payable" }),
+        ),
         post("/rpc/due_organisations", json!({})),
         get("/agent_routes_id_seq"),
         post("/rpc/set_config", json!({ "setting_name": "role", "new_value": "postgres", "is_local": true })),

@@ -86,14 +86,15 @@ const INVARIANTS: &[(&str, &str)] = &[
            or (x.decision = 'approve' and d.released_hash <> chatkit_private.content_hash(chatkit_private.subject_call(x.subject))))",
     ),
     (
-        "queues whose due time differs from their head's",
+        "queues whose due time or agent differs from their head's",
         "select coalesce(q.session_id, h.session_id)::text
          from delivery_queues as q
          full join (
-           select distinct on (d.session_id) d.session_id, coalesce(d.lease_until, d.next_attempt_at) as due_at
+           select distinct on (d.session_id)
+             d.session_id, d.agent_id, coalesce(d.lease_until, d.next_attempt_at) as due_at
            from deliveries as d where d.status in ('pending', 'running') order by d.session_id, d.seq
          ) as h on h.session_id = q.session_id
-         where q.due_at is distinct from h.due_at",
+         where (q.due_at, q.agent_id) is distinct from (h.due_at, h.agent_id)",
     ),
     (
         "escalations with an invalid predecessor, or too many in a row",
