@@ -1,6 +1,8 @@
 //! Platform layer: configuration, telemetry, HTTP clients, parsing and encryption. It does
 //! not depend on the domain.
 
+#[cfg(any(feature = "aws", feature = "runtime-secrets"))]
+pub(crate) mod aws_signature;
 pub mod config;
 pub mod egress;
 pub mod event_stream;

@@ -9,8 +9,9 @@ use reqwest::{
 };
 use url::Url;
 
-use super::{AwsError, AwsResponse, Credentials, signature};
+use super::{AwsError, AwsResponse, Credentials};
 use crate::platform::{
+    aws_signature,
     config::{self, Environment, Reported},
     http_client::{
         Deadline, HttpClient, Idempotency, RetryPolicy,
@@ -112,7 +113,7 @@ impl AwsClient {
             request.headers_mut().insert(name, value);
         }
         *request.body_mut() = Some(body.into().into());
-        signature::sign(&mut request, service, &self.region, &self.credentials, SystemTime::now())
+        aws_signature::sign(&mut request, service, &self.region, &self.credentials, SystemTime::now())
             .map_err(AwsError::InvalidRequest)?;
         Ok(request)
     }

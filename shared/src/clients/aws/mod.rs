@@ -3,7 +3,6 @@
 mod client;
 mod error;
 mod function;
-mod signature;
 
 pub use aws_credential_types::Credentials;
 pub use client::AwsClient;

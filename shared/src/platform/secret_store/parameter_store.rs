@@ -6,10 +6,6 @@ use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
-use aws_sigv4::{
-    http_request::{SignableBody, SignableRequest, SigningSettings, sign},
-    sign::v4,
-};
 use reqwest::{
     Method, Request,
     header::{CONTENT_TYPE, HeaderName, HeaderValue},
@@ -20,6 +16,7 @@ use url::Url;
 
 use super::{FetchError, FetchedSecret};
 use crate::platform::{
+    aws_signature,
     http_client::{HttpClient, aws_connector, classification::sanitize_code},
     parse::Timestamp,
     secret::Secret,
@@ -108,31 +105,13 @@ impl ParameterStore {
     /// Builds a signed request.
     async fn request(&self, body: &str) -> Result<Request, FetchError> {
         let credentials = self.credentials.provide_credentials().await;
-        let identity = credentials.map_err(|_| fetch_error("no credentials"))?.into();
-        let invalid = || fetch_error("the request cannot be signed");
-        let parameters = v4::SigningParams::builder()
-            .identity(&identity)
-            .region(&self.region)
-            .name(SERVICE)
-            .time(SystemTime::now())
-            .settings(SigningSettings::default())
-            .build()
-            .map_err(|_| invalid())?
-            .into();
-        let bytes = SignableBody::Bytes(body.as_bytes());
-        let headers = [("x-amz-target", "AmazonSSM.GetParameter")].into_iter();
-        let signable = SignableRequest::new("POST", self.url.as_str(), headers, bytes);
-        let signed = signable.and_then(|signable| sign(signable, &parameters)).map_err(|_| invalid())?;
-        let (signature_headers, _) = signed.into_parts().0.into_parts();
+        let credentials = credentials.map_err(|_| fetch_error("no credentials"))?;
         let mut request = Request::new(Method::POST, self.url.clone());
         request.headers_mut().insert(CONTENT_TYPE, JSON);
         request.headers_mut().insert(TARGET, GET_PARAMETER);
-        for header in signature_headers {
-            let mut value = HeaderValue::from_str(header.value()).map_err(|_| invalid())?;
-            value.set_sensitive(true);
-            request.headers_mut().insert(HeaderName::from_static(header.name()), value);
-        }
         *request.body_mut() = Some(body.to_owned().into());
+        aws_signature::sign(&mut request, SERVICE, &self.region, &credentials, SystemTime::now())
+            .map_err(fetch_error)?;
         Ok(request)
     }
 }

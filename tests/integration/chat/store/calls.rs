@@ -107,6 +107,39 @@ async fn one_call_of_a_turn_runs_at_a_time() -> Result<()> {
     Ok(())
 }
 
+/// Records a click, which is delivered to the agent.
+async fn click(chat: &Chat, session: &ChatSession) -> Result<()> {
+    let event = json!({ "id": Uuid::new_v4(), "type": "button_click", "payload": { "action": "pay" } });
+    let events = json!({
+        "p_org_id": chat.user.org_id, "p_user_id": chat.user.id, "p_session_id": session.id,
+        "p_actor_type": "user", "p_actor_id": chat.user.id, "p_events": [event],
+    });
+    rpc::call(&chat.stack, "record_events", events).await?;
+    Ok(())
+}
+
+/// As many calls of turns as an agent has slots leave all slots to the queues.
+#[tokio::test]
+async fn calls_of_turns_take_no_slots() -> Result<()> {
+    let chat = Chat::start().await?;
+    register_tool(&chat.stack, chat.user.org_id, json!({})).await?;
+    let mut sessions = Vec::new();
+    for _ in 0..8 {
+        let session = chat.open().await?;
+        let question = Question::in_new_thread("pay");
+        session.expect_begin(&chat.stack, &question, "begun").await?;
+        let begun = begin(&chat, &session, &call(question.run_id, "call_1", json!({}))).await?;
+        ensure!(begun["outcome"] == "begun", "{begun:#}");
+        sessions.push(session);
+    }
+    for session in &sessions {
+        click(&chat, session).await?;
+    }
+    let claimed = chat.stack.claim_deliveries().await?;
+    ensure!(claimed.len() == sessions.len(), "{} of {} calls begin", claimed.len(), sessions.len());
+    Ok(())
+}
+
 /// A turn's call neither waits for the session's queue nor holds it up, and no dispatcher claims it
 /// before its lease is over.
 #[tokio::test]
@@ -116,12 +149,7 @@ async fn call_of_a_turn_is_outside_the_queue_until_its_lease_is_over() -> Result
         let begun = begin(&chat, &session, &call(question.run_id, "call_1", json!({}))).await?;
         ensure!(begun["outcome"] == "begun", "{begun:#}");
         ensure!(chat.stack.claim_deliveries().await?.is_empty(), "the call is claimed");
-        let event = json!({ "id": Uuid::new_v4(), "type": "button_click", "payload": { "action": "pay" } });
-        let events = json!({
-            "p_org_id": chat.user.org_id, "p_user_id": chat.user.id, "p_session_id": session.id,
-            "p_actor_type": "user", "p_actor_id": chat.user.id, "p_events": [event],
-        });
-        rpc::call(&chat.stack, "record_events", events).await?;
+        click(&chat, &session).await?;
         let claimed = chat.stack.claim_deliveries().await?;
         ensure!(claimed.len() == 1 && claimed[0]["event"]["type"] == "button_click", "{claimed:#?}");
         ensure!(states(&chat).await? == ["running", "running"]);

@@ -184,7 +184,11 @@ async fn concurrent_calls_do_not_exceed_the_total() -> Result<()> {
         for claim in claims.await {
             let (status, response) = claim?;
             ensure!(status.is_success(), "claim_deliveries returned {status}: {response}");
-            called += response["deliveries"].as_array().map_or(0, Vec::len);
+            for call in response["deliveries"].as_array().into_iter().flatten() {
+                // Otherwise the other deliveries wait for a slot of the agent.
+                stack.finish_delivery(call, json!({ "kind": "completed" })).await?;
+                called += 1;
+            }
         }
     }
     let escalated =

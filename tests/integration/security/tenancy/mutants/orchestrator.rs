@@ -112,12 +112,6 @@ pub const MUTANTS: &[BodyMutant] = &[
     // Due deliveries, and the share of an organisation.
     mutant("chatkit_private.free_slots", "d.org_id = p_org_id and", "", Call("claim_deliveries")),
     mutant(
-        "chatkit_private.lock_due_sessions",
-        "q.org_id = v_org_id and q.agent_id = v_agent_id",
-        "q.agent_id = v_agent_id",
-        Call("claim_deliveries"),
-    ),
-    mutant(
         "public.claim_deliveries",
         "v_now timestamptz := clock_timestamp()",
         "v_now timestamptz := 'infinity'",

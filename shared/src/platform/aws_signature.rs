@@ -18,7 +18,7 @@ use reqwest::{
 ///
 /// # Errors
 /// Returns what cannot be signed.
-pub(super) fn sign(
+pub(crate) fn sign(
     request: &mut Request,
     service: &str,
     region: &str,
