@@ -1,5 +1,6 @@
-//! The layers of `shared/src`: modules import only lower layers.
+//! The layers of `shared/src`: modules import only lower layers, and one name names one type.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -51,6 +52,40 @@ async fn domain_operations_do_not_import_each_other() -> Result<()> {
     }
     ensure!(violations.is_empty(), "{}", violations.join("\n"));
     Ok(())
+}
+
+/// A type of each client: its errors, always written with the client's module.
+const CLIENT_ERROR: &str = "Error";
+
+/// Types that other modules can name.
+#[tokio::test]
+async fn one_name_names_one_type() -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/src");
+    let mut files: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for layer in LAYERS {
+        for (file, text) in sources(&root.join(layer))? {
+            let is_test = file.rsplit_once("/src/").is_some_and(|(_, path)| path.contains("/tests/"));
+            for name in
+                text.lines().filter_map(declared_type).filter(|name| *name != CLIENT_ERROR && !is_test)
+            {
+                files.entry(name.to_owned()).or_default().insert(file.clone());
+            }
+        }
+    }
+    ensure!(files.len() > 100, "found only {} types", files.len());
+    let twice = files.iter().filter(|(_, files)| files.len() > 1);
+    let twice: Vec<String> = twice.map(|(name, files)| format!("{name}: {files:?}")).collect();
+    ensure!(twice.is_empty(), "types of the same name:\n{}", twice.join("\n"));
+    Ok(())
+}
+
+/// The name of the struct, enum or trait that a line declares, unless it is private to its module.
+fn declared_type(line: &str) -> Option<&str> {
+    let line = line.trim_start().strip_prefix("pub")?;
+    let line = line.split_once(") ").filter(|_| line.starts_with('(')).map_or(line, |(_, rest)| rest);
+    let (keyword, rest) = line.trim_start().split_once(' ')?;
+    let name = rest.split(|c: char| !c.is_alphanumeric() && c != '_').next()?;
+    matches!(keyword, "struct" | "enum" | "trait").then_some(name)
 }
 
 /// The names of the modules in a folder.

@@ -15,10 +15,10 @@ pub struct CheckDeployment(Doctor);
 /// The input, which has no fields.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Order {}
+pub struct Input {}
 
 impl AdminTask for CheckDeployment {
-    type Input = Order;
+    type Input = Input;
     type Report = DoctorReport;
 
     fn new(dependencies: &mut Dependencies) -> Result<Self, Reported> {
@@ -29,7 +29,7 @@ impl AdminTask for CheckDeployment {
         Ok(Self(doctor))
     }
 
-    async fn run(&self, Order {}: Order, deadline: Deadline) -> Result<DoctorReport, Error> {
+    async fn run(&self, Input {}: Input, deadline: Deadline) -> Result<DoctorReport, Error> {
         Ok(self.0.run(deadline).await)
     }
 }

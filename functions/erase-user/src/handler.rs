@@ -25,7 +25,7 @@ impl AdminTask for EraseUser {
         Ok(Self { service_client: service_client?, chatkit: chatkit? })
     }
 
-    async fn run(&self, order: ErasureRequest, deadline: Deadline) -> Result<Erasure, Error> {
-        erasure::erase(&order, &self.service_client, self.chatkit.as_ref(), deadline).await
+    async fn run(&self, input: ErasureRequest, deadline: Deadline) -> Result<Erasure, Error> {
+        erasure::erase(&input, &self.service_client, self.chatkit.as_ref(), deadline).await
     }
 }

@@ -24,7 +24,7 @@ pub(super) struct DeploymentState {
     /// Whether transactions are read-only by default, as Supabase sets it if the disk is full.
     pub read_only: bool,
     pub schema: DatabaseSchema,
-    pub webhook: Webhook,
+    pub webhook: WebhookState,
     /// Timestamps of the applied migrations; `None` if the database keeps no history of them.
     pub migrations: Option<BTreeSet<String>>,
     pub workflow_count: usize,
@@ -41,7 +41,7 @@ pub(super) struct DeploymentState {
 
 /// Webhook that starts the orchestrator.
 #[derive(Debug, Deserialize)]
-pub(super) struct Webhook {
+pub(super) struct WebhookState {
     /// Whether the function's URL is configured in the database.
     pub is_set: bool,
     /// Whether the extension that sends the request is installed.

@@ -19,7 +19,7 @@ use crate::{
     platform::{
         http_client::{
             Deadline, HttpClient, HttpResponse, TransportError,
-            classification::{Rejection, supabase::TABLE},
+            classification::{ClassifiedRejection, supabase::TABLE},
         },
         parse::Timestamp,
     },
@@ -40,8 +40,10 @@ pub(super) async fn reached(
         Ok(answer) => match answer.accepted(&TABLE, false) {
             Ok(body) => return count_usable_keys(body).ok_or_else(|| fault(FaultCode::NotSupabase)),
             // The request carries no key.
-            Err(Rejection {
-                cause: SupabaseCause::KeyRejected | SupabaseCause::BadAnswer, status, ..
+            Err(ClassifiedRejection {
+                cause: SupabaseCause::KeyRejected | SupabaseCause::BadAnswer,
+                status,
+                ..
             }) => {
                 return Err(
                     fault(FaultCode::NotSupabase).detail(format!("it answers {status} for the key set"))

@@ -11,7 +11,7 @@ use super::{
 pub(super) fn check(state: &DeploymentState) -> CheckResult {
     let webhook = &state.webhook;
     if !webhook.is_set {
-        let reason = "there is none (supabase/webhook.sql): events wait for the schedule";
+        let reason = "no webhook is configured (supabase/webhook.sql): events wait for the schedule";
         CheckResult::skipped(Check::Webhook, reason)
     } else if !webhook.can_call {
         CheckResult::fault(Check::Webhook, FaultCode::WebhookExtensionMissing)

@@ -84,7 +84,7 @@ codes! {
     DecisionNotOffered = 422 "decision_not_offered" "The escalation does not offer this decision", "Choose one of its decisions.";
     AnswerRequired = 422 "answer_required" "This decision needs an answer", "Send an answer with edit and with respond.";
     CommentRequired = 422 "comment_required" "This decision needs a comment", "Send a comment with each decision that commentRequired lists.";
-    InvalidAnswer = 422 "invalid_answer" "The answer does not match the escalation's schema", "Send an answer that matches answerSchema. If errors is present, it lists each mistake.";
+    InvalidAnswer = 422 "invalid_answer" "The answer does not match the escalation's schema", "Send an answer that matches answerSchema. If errors is present, it lists each error.";
     AnswerNotChecked = 422 "answer_not_checked" "An event's answer is not checked against a schema", "Send the decision to POST /chatkit/escalations/{id}/decision.";
     PolicyForbids = 422 "policy_forbids" "The tool's policy does not allow these inputs", "Send other inputs, or reject.";
     ModelInputTooLong = 422 "model_input_too_long" "The conversation is too long for the model", "Send a shorter message, or start a new thread.";
@@ -104,7 +104,7 @@ codes! {
     ChatkitRequestBlocked = 502 "chatkit_request_blocked" "A firewall or a region rule blocked the request to OpenAI", "Operator: check the network between the function and OpenAI, and the project's address rules.";
     ChatkitQuotaExhausted = 502 "chatkit_quota_exhausted" "OpenAI's credit or budget is used up", "Operator: add credit or raise the project's budget at OpenAI.";
     ChatkitBadAnswer = 502 "chatkit_bad_answer" "OpenAI returned an invalid response", "Try again. If the error persists, report the requestId.";
-    ModelKeyRejected = 502 "model_key_rejected" "The model's server rejected the API key", "Operator: check MODEL_API_KEY, and that the key may use the agent's model.";
+    ModelKeyRejected = 502 "model_key_refused" "The model's server rejected the API key", "Operator: check MODEL_API_KEY, and that the key may use the agent's model.";
     ModelRequestBlocked = 502 "model_request_blocked" "A firewall or a region rule blocked the request to the model's server", "Operator: check the network between the function and MODEL_BASE_URL.";
     ModelNotFound = 502 "model_not_found" "The model's server does not have the agent's model", "Operator: check the agent's model in the registry.";
     ModelEndpointNotFound = 502 "model_endpoint_not_found" "The model's server does not have the Responses API", "Operator: check MODEL_BASE_URL, which usually ends with /v1.";

@@ -2,7 +2,7 @@
 //! not depend on the domain.
 
 #[cfg(any(feature = "aws", feature = "runtime-secrets"))]
-pub(crate) mod aws_signature;
+pub(crate) mod aws;
 pub mod config;
 pub mod egress;
 pub mod event_stream;

@@ -42,7 +42,7 @@ pub trait AdminTask: Send + Sync + Sized + 'static {
     /// error's message to the operator.
     fn run(
         &self,
-        order: Self::Input,
+        input: Self::Input,
         deadline: Deadline,
     ) -> impl Future<Output = Result<Self::Report, Error>> + Send;
 }
@@ -64,21 +64,21 @@ impl<'de> Deserialize<'de> for Payload {
 }
 
 async fn run<O: AdminTask>() -> Result<(), BoxError> {
-    let operated = Arc::new(Dependencies::build_from_process(O::new).await?);
+    let task = Arc::new(Dependencies::build_from_process(O::new).await?);
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Payload>| {
-        let operated = Arc::clone(&operated);
-        async move { run_task(operated.as_ref(), event).await }
+        let task = Arc::clone(&task);
+        async move { run_task(task.as_ref(), event).await }
     }))
     .await
 }
 
 /// Runs the task for one event and writes its log record. A panic is reported as an error.
-async fn run_task<O: AdminTask>(operated: &O, event: LambdaEvent<Payload>) -> Result<Value, BoxError> {
+async fn run_task<O: AdminTask>(task: &O, event: LambdaEvent<Payload>) -> Result<Value, BoxError> {
     let span = telemetry::admin_task(&event.context);
     let outcome = async {
         let outcome = match parse_input(event.payload) {
-            Ok(order) => {
-                let run = AssertUnwindSafe(operated.run(order, deadline(&event.context))).catch_unwind();
+            Ok(input) => {
+                let run = AssertUnwindSafe(task.run(input, deadline(&event.context))).catch_unwind();
                 run.await.unwrap_or_else(|_panic| Err(Error::new(ErrorCode::Internal).cause("panicked")))
             }
             Err(error) => Err(error),
@@ -116,7 +116,7 @@ fn parse_input<T: DeserializeOwned>(payload: Payload) -> Result<T, Error> {
 pub fn error_message(error: &Error) -> String {
     let mut message = format!("{}: {}.", error.code.as_str(), error.code.title());
     for field in &error.fields {
-        let at = if field.pointer.is_empty() { "The order" } else { &field.pointer };
+        let at = if field.pointer.is_empty() { "The input" } else { &field.pointer };
         message.push_str(&format!(" {at}: {}.", field.detail));
     }
     if let Some(detail) = &error.detail {
@@ -144,8 +144,8 @@ mod tests {
             |input: Value| error_message(&parse_input::<TestInput>(Payload(Ok(input))).unwrap_err());
         let invalid = error_for(serde_json::json!({ "userId": "s3cret" }));
         assert!(invalid.starts_with("invalid_request: ") && invalid.contains("/userId: "), "{invalid}");
-        assert!(error_for(serde_json::json!({})).contains("The order: missing field `userId`"));
-        assert!(error_for(serde_json::json!([])).contains("The order: must be an object."));
+        assert!(error_for(serde_json::json!({})).contains("The input: missing field `userId`"));
+        assert!(error_for(serde_json::json!([])).contains("The input: must be an object."));
         assert!(error_for(serde_json::json!({ "user": 1 })).contains("unknown field"));
         let user_id = uuid::Uuid::nil();
         assert_eq!(

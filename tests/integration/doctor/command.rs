@@ -47,7 +47,7 @@ async fn fault_is_printed_with_cause_and_remedy_and_exits_with_1() -> Result<()>
         "public.chat_sessions  rls_off",
         "Row level security is disabled",
         "→ Enable it at once",
-        "1 wrong, 0 not looked at.",
+        "1 wrong, 0 skipped.",
     ] {
         ensure!(table.contains(part), "expected {part:?}, found {table}");
     }

@@ -17,9 +17,11 @@ pub fn text(report: &DoctorReport) -> String {
     lines.push(String::new());
     lines.push(match (report.faults, skipped) {
         (0, 0) if warnings.is_empty() => "All is well.".to_owned(),
-        (0, skipped) => format!("Nothing is wrong; {warnings}{skipped} not looked at."),
+        (0, skipped) => format!("Nothing is wrong; {warnings}{skipped} skipped."),
         (faults, skipped) => {
-            format!("{faults} wrong, {warnings}{skipped} not looked at. Mend that and ask again.")
+            format!(
+                "{faults} wrong, {warnings}{skipped} skipped. Correct the faults and run the doctor again."
+            )
         }
     });
     lines.join("\n")
@@ -36,7 +38,7 @@ fn lines(finding: &CheckResult) -> Vec<String> {
     let cause = finding.cause.as_deref().unwrap_or_default();
     match finding.status {
         CheckStatus::Ok => vec![first("ok  ", detail)],
-        CheckStatus::Skipped => vec![first("–   ", &format!("not looked at: {cause}"))],
+        CheckStatus::Skipped => vec![first("–   ", &format!("skipped: {cause}"))],
         CheckStatus::Fault | CheckStatus::Warning => {
             let mark = if finding.is_fault() { "FAIL" } else { "warn" };
             let mut lines = vec![first(mark, finding.code.map(|code| code.as_str()).unwrap_or_default())];

@@ -11,7 +11,7 @@ use url::Url;
 
 use super::{AwsError, AwsResponse, Credentials};
 use crate::platform::{
-    aws_signature,
+    aws::{endpoint_domain, signature},
     config::{self, Environment, Reported},
     http_client::{
         Deadline, HttpClient, Idempotency, RetryPolicy,
@@ -113,7 +113,7 @@ impl AwsClient {
             request.headers_mut().insert(name, value);
         }
         *request.body_mut() = Some(body.into().into());
-        aws_signature::sign(&mut request, service, &self.region, &self.credentials, SystemTime::now())
+        signature::sign(&mut request, service, &self.region, &self.credentials, SystemTime::now())
             .map_err(AwsError::InvalidRequest)?;
         Ok(request)
     }
@@ -132,16 +132,10 @@ impl AwsClient {
     fn url(&self, service: &str, path_and_query: &str) -> Result<Url, AwsError> {
         let base = match &self.endpoint {
             Some(endpoint) => endpoint.as_str().trim_end_matches('/').to_owned(),
-            None => format!("https://{service}.{}.{}", self.region, domain(&self.region)),
+            None => format!("https://{service}.{}.{}", self.region, endpoint_domain(&self.region)),
         };
         format!("{base}{path_and_query}").parse().map_err(|_| AwsError::InvalidRequest("the URL"))
     }
-}
-
-/// Returns the domain of a region's endpoints.
-/// Source: <https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/partitions.html>
-fn domain(region: &str) -> &'static str {
-    if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" }
 }
 
 /// The region is part of a host name.

@@ -230,7 +230,7 @@ async fn call_until_result(
         match send_call(server, params.clone(), state, deadline).await? {
             CallResponse::Outcome(outcome) => return Ok(outcome),
             CallResponse::Question(result) => match elicitation::parse(result) {
-                Ok(InputRequired::Ask(asked)) => return Ok(ToolResult::Asked(*asked)),
+                Ok(InputRequired::Ask(asked)) => return Ok(ToolResult::NeedsHuman(*asked)),
                 Ok(InputRequired::Retry(state)) => params.request_state = Some(state),
                 Err(_) => return Err(CallError::Unknown(Reason::BadResult)),
             },

@@ -54,7 +54,7 @@ pub(super) struct Aborted;
 
 impl fmt::Display for Aborted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the request came to nothing")
+        f.write_str("the request was aborted")
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 pub use crate::platform::http_client::classification::model::ModelCause;
-use crate::platform::http_client::{TransportError, classification::Rejection};
+use crate::platform::http_client::{TransportError, classification::ClassifiedRejection};
 
 /// A request without a stream, or a stream without an end. Holds the server's request id, never a
 /// text of the response.
@@ -22,8 +22,11 @@ pub struct ModelError {
 
 impl ModelError {
     /// Creates the error of a response that is not a success.
-    pub(super) fn from_rejection(rejection: Rejection<ModelCause>, request_id: Option<String>) -> Self {
-        let Rejection { cause, status, retry_after, .. } = rejection;
+    pub(super) fn from_rejection(
+        rejection: ClassifiedRejection<ModelCause>,
+        request_id: Option<String>,
+    ) -> Self {
+        let ClassifiedRejection { cause, status, retry_after, .. } = rejection;
         Self { cause, request_id, retry_after, status: Some(status), failure: None }
     }
 

@@ -5,7 +5,7 @@ use super::{
     parse::InvalidEvent,
     sse::{EventTooLarge, SseDecoder, SseEvent},
 };
-use crate::platform::http_client::{Deadline, StreamedBody, TransportError};
+use crate::platform::http_client::{Deadline, ResponseStream, TransportError};
 
 /// Maximum size of a stream in bytes. An answer of 128,000 tokens has about 30 MB of events.
 const MAX_STREAM_BYTES: usize = 64 * 1024 * 1024;
@@ -14,13 +14,13 @@ const MAX_STREAM_BYTES: usize = 64 * 1024 * 1024;
 /// stop.
 #[derive(Debug)]
 pub struct ModelStream {
-    body: StreamedBody,
+    body: ResponseStream,
     deadline: Deadline,
     reader: EventReader,
 }
 
 impl ModelStream {
-    pub(super) fn new(body: StreamedBody, deadline: Deadline) -> Self {
+    pub(super) fn new(body: ResponseStream, deadline: Deadline) -> Self {
         Self { body, deadline, reader: EventReader::default() }
     }
 

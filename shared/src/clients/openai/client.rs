@@ -9,7 +9,7 @@ use reqwest::{
 };
 use serde::de::DeserializeOwned;
 
-use super::{ChatKitSession, ChatKitSessionRequest, Error, MessagePage, OpenAiCause, Thread, dto};
+use super::{ChatKitSession, ChatKitSessionRequest, Error, HostedThread, MessagePage, OpenAiCause, dto};
 use crate::platform::{
     config::require_length,
     http_client::{
@@ -110,7 +110,7 @@ impl ChatKit {
     }
 
     /// Returns the newest threads of a user, at most 100.
-    pub async fn threads(&self, user: &str, deadline: Deadline) -> Result<Vec<Thread>, Error> {
+    pub async fn threads(&self, user: &str, deadline: Deadline) -> Result<Vec<HostedThread>, Error> {
         // Without `user` OpenAI lists every thread of the project.
         let query = [("limit", "100"), ("order", "desc"), ("user", user)];
         let request = self.request(Method::GET, "/chatkit/threads", &query, None::<&()>)?;
@@ -149,7 +149,7 @@ impl ChatKit {
     }
 
     /// Returns a thread of any user, or `None` if it does not exist.
-    pub async fn thread(&self, id: &str, deadline: Deadline) -> Result<Option<Thread>, Error> {
+    pub async fn thread(&self, id: &str, deadline: Deadline) -> Result<Option<HostedThread>, Error> {
         let request = self.request(Method::GET, &format!("/chatkit/threads/{id}"), &[], None::<&()>)?;
         match self.json::<dto::ThreadResponse>(request, READ, deadline).await {
             Ok(thread) => Ok(thread.into_thread()),

@@ -114,8 +114,8 @@ struct ThreadStatus {
 }
 
 impl ThreadResponse {
-    pub fn into_thread(self) -> Option<openai::Thread> {
-        Some(openai::Thread {
+    pub fn into_thread(self) -> Option<openai::HostedThread> {
+        Some(openai::HostedThread {
             created_at: Timestamp::from_second(self.created_at)?,
             id: self.id,
             title: self.title,

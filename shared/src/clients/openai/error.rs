@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 pub use crate::platform::http_client::classification::openai::OpenAiCause;
-use crate::platform::http_client::{HttpResponse, TransportError, classification::Rejection};
+use crate::platform::http_client::{HttpResponse, TransportError, classification::ClassifiedRejection};
 
 /// An error response of OpenAI, or a request without a response. Holds OpenAI's
 /// request id, never the body.
@@ -22,8 +22,11 @@ pub struct Error {
 
 impl Error {
     /// Creates the error of a response that is not a success.
-    pub(super) fn from_rejection(rejection: Rejection<OpenAiCause>, request_id: Option<String>) -> Self {
-        let Rejection { cause, status, retry_after, .. } = rejection;
+    pub(super) fn from_rejection(
+        rejection: ClassifiedRejection<OpenAiCause>,
+        request_id: Option<String>,
+    ) -> Self {
+        let ClassifiedRejection { cause, status, retry_after, .. } = rejection;
         Self { cause, request_id, retry_after, status: Some(status), failure: None }
     }
 

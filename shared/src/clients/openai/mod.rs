@@ -7,4 +7,4 @@ mod model;
 
 pub use client::{ChatKit, parse_api_key, parse_project};
 pub use error::{Error, OpenAiCause};
-pub use model::{ChatKitSession, ChatKitSessionRequest, MessagePage, Thread, ThreadMessage};
+pub use model::{ChatKitSession, ChatKitSessionRequest, HostedThread, MessagePage, ThreadMessage};

@@ -32,7 +32,7 @@ pub struct ChatKitSession {
 /// A conversation, stored at OpenAI.
 #[derive(Clone, Debug, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Thread {
+pub struct HostedThread {
     /// OpenAI's id of the thread, `cthr_…`.
     pub id: String,
     pub title: Option<String>,

@@ -5,7 +5,7 @@ use std::time::Duration;
 pub use crate::platform::http_client::classification::supabase::SupabaseCause;
 use crate::platform::http_client::{
     HttpResponse, RetryDecision, TransportError,
-    classification::{Rejection, sanitize_code, supabase::TABLE},
+    classification::{ClassifiedRejection, sanitize_code, supabase::TABLE},
 };
 
 /// Error of a Supabase request.
@@ -70,9 +70,9 @@ pub(super) fn retry_decision(answer: &HttpResponse, as_user: bool) -> RetryDecis
     answer.cause(&TABLE, as_user).map(SupabaseCause::retry_decision).unwrap_or_default()
 }
 
-impl From<Rejection<SupabaseCause>> for Error {
-    fn from(rejection: Rejection<SupabaseCause>) -> Self {
-        let Rejection { cause, status, code, message, details, hint, retry_after } = rejection;
+impl From<ClassifiedRejection<SupabaseCause>> for Error {
+    fn from(rejection: ClassifiedRejection<SupabaseCause>) -> Self {
+        let ClassifiedRejection { cause, status, code, message, details, hint, retry_after } = rejection;
         if cause == SupabaseCause::Refused {
             let code = sanitize_code(message.as_deref().unwrap_or_default(), 40).to_owned();
             return Self::Rpc { status, code, detail: details, hint };

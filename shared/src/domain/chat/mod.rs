@@ -15,6 +15,6 @@ mod tools;
 pub mod turn;
 
 pub use ids::{IdPrefix, ItemSource, SystemSource, new_id};
-pub use run::Answer;
+pub use run::AnswerStream;
 pub use service::{ChatReply, ChatRequestContext, ChatService};
 pub use store::{Appended, BeginOutcome, BegunCall, Finished};

@@ -25,7 +25,7 @@ const BUSY_PAUSE: Duration = Duration::from_millis(250);
 const FOLLOW_PAUSE: Duration = Duration::from_millis(500);
 
 /// An answer that is about to be streamed.
-pub struct Answer {
+pub struct AnswerStream {
     pub(super) answerer: Answerer,
     pub(super) store: ChatStore,
     pub(super) deadline: Deadline,
@@ -42,10 +42,10 @@ pub(super) async fn begin_run(
     begin: &mut BeginChatRunCall,
     deadline: Deadline,
 ) -> Result<BeginOutcome, Error> {
-    let patience = deadline.capped(BUSY_TIMEOUT);
+    let busy_deadline = deadline.capped(BUSY_TIMEOUT);
     loop {
         match store.begin_run(begin, deadline).await? {
-            BeginOutcome::Busy if patience.remaining().is_zero() => {
+            BeginOutcome::Busy if busy_deadline.remaining().is_zero() => {
                 return Err(Error::new(ErrorCode::StillRunning).retry_after(Some(Duration::from_secs(2))));
             }
             BeginOutcome::Busy => tokio::time::sleep(BUSY_PAUSE).await,
@@ -57,7 +57,7 @@ pub(super) async fn begin_run(
     }
 }
 
-impl Answer {
+impl AnswerStream {
     /// Streams the answer to its end, also if the client has left.
     ///
     /// # Errors

@@ -9,10 +9,10 @@ use super::{
     cards::Click,
     history, new_id,
     protocol::{
-        ChatRequest, FeedbackKind, ItemContent, Page, PageOrder, PageParams, Thread, ThreadItem,
+        ChatPage, ChatRequest, FeedbackKind, ItemContent, PageOrder, PageParams, Thread, ThreadItem,
         ThreadStatus, ThreadStreamEvent, UserMessageInput,
     },
-    run::{Answer, begin_call, begin_run},
+    run::{AnswerStream, begin_call, begin_run},
     store::{
         BeginChatRunCall, BeginOutcome, ChatStore, ClientToolOutput, StoredPage, StoredThread, ThreadItems,
     },
@@ -56,7 +56,7 @@ pub enum ChatReply {
     Json(Value),
     /// A stream without an answer.
     Events(Vec<ThreadStreamEvent>),
-    Stream(Box<Answer>),
+    Stream(Box<AnswerStream>),
 }
 
 impl ChatService {
@@ -185,9 +185,9 @@ impl ChatService {
         begin: BeginChatRunCall,
         outcome: BeginOutcome,
         deadline: Deadline,
-    ) -> Answer {
+    ) -> AnswerStream {
         let answerer = Answerer { model: self.model.clone(), agents: self.agents.clone() };
-        Answer { answerer, store, deadline, begin, outcome, card: None }
+        AnswerStream { answerer, store, deadline, begin, outcome, card: None }
     }
 }
 
@@ -215,22 +215,22 @@ impl From<StoredThread> for Thread {
             status: ThreadStatus::Active,
             allowed_image_domains: None,
             metadata: serde_json::Map::new(),
-            items: Page::default(),
+            items: ChatPage::default(),
         }
     }
 }
 
-fn thread_page(rows: StoredPage<StoredThread>) -> Page<Thread> {
+fn thread_page(rows: StoredPage<StoredThread>) -> ChatPage<Thread> {
     let after = rows.rows.last().filter(|_| rows.more).map(|thread| thread.id.clone());
-    Page { data: rows.rows.into_iter().map(Thread::from).collect(), has_more: rows.more, after }
+    ChatPage { data: rows.rows.into_iter().map(Thread::from).collect(), has_more: rows.more, after }
 }
 
-fn item_page(rows: StoredPage<Value>) -> Result<Page<ThreadItem>, Error> {
+fn item_page(rows: StoredPage<Value>) -> Result<ChatPage<ThreadItem>, Error> {
     let parse = |item| serde_json::from_value::<ThreadItem>(item);
     let data = rows.rows.into_iter().map(parse).collect::<Result<Vec<_>, _>>();
     let data = data.map_err(|error| Error::new(ErrorCode::SupabaseBadAnswer).cause(error))?;
     let after = data.last().filter(|_| rows.more).map(|item| item.id.clone());
-    Ok(Page { data, has_more: rows.more, after })
+    Ok(ChatPage { data, has_more: rows.more, after })
 }
 
 fn to_json(value: &impl Serialize) -> Result<Value, Error> {

@@ -36,7 +36,7 @@ impl RpcOutcome {
             Ok(ToolResult::Failed(FailureReport { message, tasks, .. })) => {
                 Self::Failed { error: "agent_failed", message, tasks }
             }
-            Ok(ToolResult::Asked(request)) => Self::Ask(request),
+            Ok(ToolResult::NeedsHuman(request)) => Self::Ask(request),
             Err(error) if error.outcome_is_unknown() && !idempotent => Self::Unknown { error: error.code() },
             Err(error) if error.is_retryable() => Self::Retry {
                 error: error.code(),

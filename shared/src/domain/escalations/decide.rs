@@ -60,7 +60,7 @@ pub async fn decide(
 ) -> Result<ResolvedEscalation, Error> {
     rules.check(&context.caller.assurance)?;
     if let Some(answer) = &decision.answer {
-        check(&find_asked(user_client, context, id).await?, decision, answer)?;
+        check(&find_answer_target(user_client, context, id).await?, decision, answer)?;
     }
     let call = context.on_behalf(DecideEscalationCall {
         p_escalation_id: id,
@@ -77,13 +77,17 @@ pub async fn decide(
 
 /// The part of an escalation that an answer is checked against.
 #[derive(Debug, Deserialize)]
-struct Asked {
+struct AnswerTarget {
     status: EscalationStatus,
     subject_hash: String,
     answer_schema: Option<Value>,
 }
 
-async fn find_asked(user_client: &UserClient, context: &RequestContext, id: Uuid) -> Result<Asked, Error> {
+async fn find_answer_target(
+    user_client: &UserClient,
+    context: &RequestContext,
+    id: Uuid,
+) -> Result<AnswerTarget, Error> {
     let query = user_client
         .from("chat_escalations")
         .select("status,subject_hash,answer_schema")
@@ -95,10 +99,10 @@ async fn find_asked(user_client: &UserClient, context: &RequestContext, id: Uuid
 /// Validates an answer against the escalation's JSON schema. Skips the check if the escalation is
 /// not open or the hash names another subject: both are permanent, and the database has a more
 /// precise error for them.
-fn check(asked: &Asked, decision: &NewDecision, answer: &Answer) -> Result<(), Error> {
+fn check(target: &AnswerTarget, decision: &NewDecision, answer: &Answer) -> Result<(), Error> {
     let undecided =
-        asked.status == EscalationStatus::Open && asked.subject_hash == decision.subject_hash.as_str();
-    let Some(schema) = asked.answer_schema.as_ref().filter(|_| undecided) else { return Ok(()) };
+        target.status == EscalationStatus::Open && target.subject_hash == decision.subject_hash.as_str();
+    let Some(schema) = target.answer_schema.as_ref().filter(|_| undecided) else { return Ok(()) };
     let schema = Schema::compile(schema).map_err(|why| {
         let detail = format!("The escalation's schema {why}, so it cannot have an answer.");
         Error::new(ErrorCode::InvalidAnswer).detail(detail)

@@ -17,7 +17,7 @@ pub use open::{ChatKitParams, NewSession, OpenedSession, Renewal, open, renew};
 pub use provider::{ChatServer, Providers, secret_hash};
 pub use query::{Details, SessionFilter, Summary, details, find, list};
 pub use stop::{StopResult, stop_response};
-pub use threads::{Include, Thread, Threads, UserThreads, consume_thread_read_limit, newest_threads};
+pub use threads::{Include, SessionThread, Threads, UserThreads, consume_thread_read_limit, newest_threads};
 
 pub use super::model::session::{
     AgentId, Channel, DeviceLabel, EndReason, Metadata, Provider, Purpose, Scope, Session, SessionLabels,

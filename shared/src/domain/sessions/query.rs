@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{AgentId, Provider, Scope, Session, SessionStatus, Thread};
+use super::{AgentId, Provider, Scope, Session, SessionStatus, SessionThread};
 use crate::{
     clients::supabase::{Rpc, UserClient},
     domain::{
@@ -51,7 +51,7 @@ pub struct Details {
     /// ChatKit ids of the threads that the session's events linked, latest link first.
     pub thread_ids: Vec<String>,
     /// Threads of the self-hosted chat, latest use first.
-    pub threads: Vec<Thread>,
+    pub threads: Vec<SessionThread>,
     /// Names of the lists that are truncated: events, tasks, escalations, threads.
     pub cut: Vec<String>,
 }

@@ -33,7 +33,7 @@ pub struct Threads {
     available: bool,
     /// The threads, latest link or use first; omitted if ChatKit did not respond.
     #[serde(skip_serializing_if = "Option::is_none")]
-    threads: Option<Vec<Thread>>,
+    threads: Option<Vec<SessionThread>>,
     /// Whether linked threads were not read.
     #[serde(skip)]
     pub is_cut: bool,
@@ -43,23 +43,23 @@ pub struct Threads {
 /// chat.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all(serialize = "camelCase"))]
-pub struct Thread {
+pub struct SessionThread {
     id: String,
     title: Option<String>,
     status: String,
     created_at: Timestamp,
 }
 
-impl From<openai::Thread> for Thread {
-    fn from(thread: openai::Thread) -> Self {
-        let openai::Thread { id, title, status, created_at, user: _ } = thread;
+impl From<openai::HostedThread> for SessionThread {
+    fn from(thread: openai::HostedThread) -> Self {
+        let openai::HostedThread { id, title, status, created_at, user: _ } = thread;
         Self { id, title, status, created_at }
     }
 }
 
 impl Threads {
     /// Threads of the self-hosted chat.
-    pub const fn of_self_hosted(threads: Vec<Thread>) -> Self {
+    pub const fn of_self_hosted(threads: Vec<SessionThread>) -> Self {
         Self { available: true, threads: Some(threads), is_cut: false }
     }
 }
@@ -68,7 +68,7 @@ impl Threads {
 /// those of one session.
 pub struct UserThreads {
     user: String,
-    threads: Option<Vec<openai::Thread>>,
+    threads: Option<Vec<openai::HostedThread>>,
     deadline: Deadline,
 }
 
@@ -132,10 +132,11 @@ impl UserThreads {
         let Ok(older) = older.into_iter().collect::<Result<Vec<_>, _>>() else {
             return Threads { available: false, threads: None, is_cut: false };
         };
-        let found: Vec<openai::Thread> = newest.iter().cloned().chain(older.into_iter().flatten()).collect();
+        let found: Vec<openai::HostedThread> =
+            newest.iter().cloned().chain(older.into_iter().flatten()).collect();
         let own =
             |link: &String| found.iter().find(|thread| thread.id == *link && thread.user == user).cloned();
-        let own = links.iter().filter_map(own).map(Thread::from).collect();
+        let own = links.iter().filter_map(own).map(SessionThread::from).collect();
         Threads { available: true, threads: Some(own), is_cut }
     }
 }

@@ -22,7 +22,7 @@ use crate::platform::telemetry;
 pub use client::HttpClient;
 pub use deadline::Deadline;
 pub use retry_after::retry_after;
-pub use streamed::{Streamed, StreamedBody};
+pub use streamed::{ResponseStream, Streamed};
 
 /// Timeout and retry policy of one kind of call.
 #[derive(Clone, Copy, Debug)]
@@ -205,7 +205,7 @@ impl HttpClient {
             let mut response = self.client().execute(request).await.map_err(TransportError::from)?;
             let status = response.status();
             if status.is_success() && read_body == ReadBody::UnlessSuccess {
-                return Ok(Streamed::Body(StreamedBody::new(response)));
+                return Ok(Streamed::Body(ResponseStream::new(response)));
             }
             let headers = response.headers().clone();
             let mut body = Vec::new();

@@ -12,17 +12,17 @@ use super::{HttpResponse, TransportError};
 #[derive(Debug)]
 pub enum Streamed {
     /// A success, with its body unread.
-    Body(StreamedBody),
+    Body(ResponseStream),
     Response(HttpResponse),
 }
 
 /// The body of a success. Dropping it closes the connection.
 #[derive(Debug)]
-pub struct StreamedBody {
+pub struct ResponseStream {
     response: Response,
 }
 
-impl StreamedBody {
+impl ResponseStream {
     pub(super) fn new(response: Response) -> Self {
         Self { response }
     }

@@ -16,7 +16,7 @@ use url::Url;
 
 use super::{FetchError, FetchedSecret};
 use crate::platform::{
-    aws_signature,
+    aws::{endpoint_domain, signature},
     http_client::{HttpClient, aws_connector, classification::sanitize_code},
     parse::Timestamp,
     secret::Secret,
@@ -58,7 +58,7 @@ impl ParameterStore {
     /// Takes region, endpoint and credentials from the SDK's configuration.
     pub fn new(http: &HttpClient, config: &SdkConfig) -> Result<Self, FetchError> {
         let region = config.region().ok_or_else(|| fetch_error("the region is not set"))?.to_string();
-        let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+        let domain = endpoint_domain(&region);
         let own = format!("https://{SERVICE}.{region}.{domain}/");
         let url = config.endpoint_url().unwrap_or(&own).parse();
         let url = url.map_err(|_| fetch_error("the region or the endpoint is invalid"))?;
@@ -110,7 +110,7 @@ impl ParameterStore {
         request.headers_mut().insert(CONTENT_TYPE, JSON);
         request.headers_mut().insert(TARGET, GET_PARAMETER);
         *request.body_mut() = Some(body.to_owned().into());
-        aws_signature::sign(&mut request, SERVICE, &self.region, &credentials, SystemTime::now())
+        signature::sign(&mut request, SERVICE, &self.region, &credentials, SystemTime::now())
             .map_err(fetch_error)?;
         Ok(request)
     }

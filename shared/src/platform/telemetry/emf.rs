@@ -104,16 +104,16 @@ impl Entry for Record<'_> {
             // Written as a member only: the directive for `code` makes it a metric.
             writer.value(ERRORS, &NoMetric::from(count(1)));
         }
-        for (system, tally) in &self.tallies.0 {
+        for (system, stats) in &self.tallies.0 {
             for (what, number) in [
-                ("Calls", tally.calls),
-                ("Failures", tally.failures),
-                ("Retries", tally.retries),
-                ("Unauthorized", tally.unauthorized),
+                ("Calls", stats.calls),
+                ("Failures", stats.failures),
+                ("Retries", stats.retries),
+                ("Unauthorized", stats.unauthorized),
             ] {
                 writer.value(format!("{system}{what}"), &count(number));
             }
-            let latencies = MetricValue { unit: MILLISECONDS, values: tally.latencies.values() };
+            let latencies = MetricValue { unit: MILLISECONDS, values: stats.latencies.values() };
             writer.value(format!("{system}Latency"), &latencies);
         }
         for (name, number) in self.line.get("report").and_then(Json::as_object).into_iter().flatten() {

@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn level_filter_disables_other_crates_below_info() {
         let filter = level_filter(Level::TRACE, "get_session");
-        assert!(filter.would_enable("shared::edge", &Level::TRACE));
+        assert!(filter.would_enable("shared::runtime", &Level::TRACE));
         assert!(filter.would_enable("get_session::handler", &Level::TRACE));
         assert!(filter.would_enable("lambda_runtime", &Level::INFO));
         assert!(!filter.would_enable("lambda_runtime::layers", &Level::DEBUG));

@@ -32,7 +32,7 @@ use crate::platform::tls as client;
 
 /// Maximum time that a response waits for the collector. Spans that it does not accept by then are
 /// lost. The log has the same data.
-const PATIENCE: Duration = Duration::from_millis(500);
+const EXPORT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Variables that can name a collector.
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
@@ -56,7 +56,7 @@ where
     S: tracing::Subscriber + for<'a> LookupSpan<'a>,
 {
     ENDPOINTS.iter().find_map(|name| variable(name))?;
-    let client = client::client_builder().ok()?.timeout(PATIENCE).build().ok()?;
+    let client = client::client_builder().ok()?.timeout(EXPORT_TIMEOUT).build().ok()?;
     let exporter = SpanExporter::builder().with_http().with_http_client(ExportClient(client)).build().ok()?;
     let ended = EndedSpans::default();
     let resource = Resource::builder().with_service_name(function.to_owned()).build();
@@ -82,15 +82,15 @@ pub(super) fn place(span: &Span, trace: TraceContext) -> TraceContext {
         // Fails only for a span whose recording has started, and this span is new.
         let _ = span.set_parent(Context::new().with_remote_span_context(caller));
     }
-    of(span).unwrap_or(trace)
+    trace_context(span).unwrap_or(trace)
 }
 
 /// Returns the context of the current span, as the collector receives it.
 pub(super) fn current() -> Option<TraceContext> {
-    OUTBOX.get().and_then(|_| of(&Span::current()))
+    OUTBOX.get().and_then(|_| trace_context(&Span::current()))
 }
 
-fn of(span: &Span) -> Option<TraceContext> {
+fn trace_context(span: &Span) -> Option<TraceContext> {
     let context = span.context();
     let span = context.span().span_context().clone();
     span.is_valid().then(|| TraceContext {

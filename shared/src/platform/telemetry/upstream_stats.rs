@@ -38,13 +38,13 @@ pub(super) struct Latencies(BTreeMap<u64, u64>);
 
 impl UpstreamStats {
     pub fn count(&mut self, call: &UpstreamCall) {
-        let tally = self.0.entry(prefix(&call.system)).or_default();
-        tally.calls += 1;
-        tally.failures +=
+        let stats = self.0.entry(prefix(&call.system)).or_default();
+        stats.calls += 1;
+        stats.failures +=
             u64::from(call.failure.is_some() || call.status.is_some_and(|status| status >= 500));
-        tally.retries += u64::from(call.attempt > 1);
-        tally.unauthorized += u64::from(call.unauthorized);
-        *tally.latencies.0.entry((millis(call.took) * 10.0) as u64).or_default() += 1;
+        stats.retries += u64::from(call.attempt > 1);
+        stats.unauthorized += u64::from(call.unauthorized);
+        *stats.latencies.0.entry((millis(call.took) * 10.0) as u64).or_default() += 1;
     }
 }
 

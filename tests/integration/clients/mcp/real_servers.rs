@@ -130,7 +130,7 @@ async fn check_results(sdk: Tool) -> Result<()> {
     for tool in ["union", "optional", "bare_dict", "typed_dict", "model", "text", "untyped", "untyped_model"]
     {
         let outcome = call(&client, &url, tool, json!({"ours": true})).await;
-        let Ok(ToolResult::Asked(request)) = outcome else { return Err(anyhow!("{tool}: {outcome:?}")) };
+        let Ok(ToolResult::NeedsHuman(request)) = outcome else { return Err(anyhow!("{tool}: {outcome:?}")) };
         assert_eq!(
             (request.message.as_deref(), request.ask.reason.as_str()),
             (Some("May I?"), "Large."),
@@ -176,7 +176,7 @@ async fn check_typescript_server() -> Result<()> {
     let answer = async |with: &str| call(&client, &url, "answer", json!({"with": with})).await;
     for with in ["structured", "text"] {
         let outcome = answer(with).await;
-        let Ok(ToolResult::Asked(request)) = outcome else { return Err(anyhow!("{with}: {outcome:?}")) };
+        let Ok(ToolResult::NeedsHuman(request)) = outcome else { return Err(anyhow!("{with}: {outcome:?}")) };
         assert_eq!((request.message.as_deref(), request.ask.risk), (Some("May I?"), Some(Risk::Medium)));
     }
     for with in ["own", "own_structured"] {

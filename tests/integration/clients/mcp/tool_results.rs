@@ -245,7 +245,7 @@ async fn tool_receives_only_its_arguments_and_protocol_headers() -> Result<()> {
 
 fn needs_human(outcome: Result<ToolResult, CallError>) -> Result<NeedsHuman> {
     match outcome {
-        Ok(ToolResult::Asked(request)) => Ok(request),
+        Ok(ToolResult::NeedsHuman(request)) => Ok(request),
         other => Err(anyhow!("expected a request for a human decision, found {other:?}")),
     }
 }

@@ -25,7 +25,7 @@ pub enum ToolResult {
     /// The agent reports that it failed.
     Failed(FailureReport),
     /// A person has to decide before the agent continues.
-    Asked(NeedsHuman),
+    NeedsHuman(NeedsHuman),
 }
 
 /// Work that an agent has done, and what it wants to be done next.

@@ -135,7 +135,7 @@ fn parse_foreign_result(structured: Option<&RawValue>, is_error: bool, content: 
         }
         None => combine_outputs(answered.collect(), &mut notices),
     };
-    let message = said_of(&said.into_iter().map(String::as_str).collect::<Vec<_>>().join("\n"));
+    let message = clean_message(&said.into_iter().map(String::as_str).collect::<Vec<_>>().join("\n"));
     if is_error {
         let message = with_links(message, &content);
         return ToolResult::Failed(FailureReport { message, output, notices, tasks: Vec::new() });
@@ -236,7 +236,7 @@ fn follow(
     let mut notices = members.take("notices", array).unwrap_or_default();
     notices.truncate(MAX_ENTRIES);
     notices.extend(content.notes.iter().cloned());
-    let message = members.take("message", text).and_then(|message| said_of(&message));
+    let message = members.take("message", text).and_then(|message| clean_message(&message));
     let output = members.remove("output").map(|output| parse_output(output, &mut notices));
     let mut tasks = members.take("tasks", |tasks| list(tasks, is_task)).unwrap_or_default();
     for task in &mut tasks {
@@ -246,7 +246,7 @@ fn follow(
     }
     if is_error || status == ResultStatus::Failed {
         let text = is_error.then(|| content.texts.join("\n")).filter(|text| parse(text).is_none());
-        let message = message.or_else(|| said_of(&text?));
+        let message = message.or_else(|| clean_message(&text?));
         return ToolResult::Failed(FailureReport {
             message: with_links(message, content),
             output,
@@ -256,7 +256,7 @@ fn follow(
     }
     if status == ResultStatus::NeedsHitl {
         let ask = ask(&mut members, message.as_deref());
-        return ToolResult::Asked(NeedsHuman {
+        return ToolResult::NeedsHuman(NeedsHuman {
             message: with_links(message, content),
             tasks,
             ask,
@@ -337,14 +337,14 @@ fn ask(members: &mut Members<'_>, message: Option<&str>) -> HumanRequest {
     }
 }
 
-fn said_of(text: &str) -> Option<String> {
+fn clean_message(text: &str) -> Option<String> {
     Some(truncate(&text.replace('\0', "\u{fffd}"), MAX_MESSAGE)).filter(|text| !text.is_empty())
 }
 
 /// Appends the links and files of a failure or a question to its message, a line each.
 fn with_links(message: Option<String>, content: &Content) -> Option<String> {
     let lines: Vec<String> = message.into_iter().chain(content.lines()).collect();
-    said_of(&lines.join("\n"))
+    clean_message(&lines.join("\n"))
 }
 
 fn array(value: Value) -> Option<Vec<Value>> {

@@ -29,7 +29,7 @@ fn failed(outcome: ToolResult) -> FailureReport {
 }
 
 fn asked(outcome: ToolResult) -> NeedsHuman {
-    let ToolResult::Asked(asked) = outcome else { panic!("not asked: {outcome:?}") };
+    let ToolResult::NeedsHuman(asked) = outcome else { panic!("not asked: {outcome:?}") };
     asked
 }
 
@@ -104,7 +104,7 @@ fn contract_result_is_found_in_every_position() {
             ours.clone(),
         ] {
             match read(&result) {
-                ToolResult::Asked(asked) if is_found => {
+                ToolResult::NeedsHuman(asked) if is_found => {
                     assert!(asked.message.is_some_and(|message| message.starts_with("Pay?")), "{result}");
                     assert_eq!(asked.ask.reason, "Large.", "{result}");
                     assert_eq!(asked.ask.risk, Some(Risk::Medium), "{result}");

@@ -22,9 +22,9 @@ pub fn title(content: &[UserContent]) -> Option<String> {
         return (!whole.is_empty()).then_some(whole);
     }
     // One character is for the ellipsis.
-    let room = MAX_TITLE - 1;
-    let begin: String = whole.chars().take(room).collect();
-    let ends_word = whole.chars().nth(room) == Some(' ');
+    let max_chars = MAX_TITLE - 1;
+    let begin: String = whole.chars().take(max_chars).collect();
+    let ends_word = whole.chars().nth(max_chars) == Some(' ');
     let begin = match begin.rfind(' ') {
         Some(space) if !ends_word => &begin[..space],
         _ => &begin,

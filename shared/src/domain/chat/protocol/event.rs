@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Annotation, GeneratedImage, OutputText, Task, Thread, ThreadItem};
+use super::{Annotation, ChatTask, GeneratedImage, OutputText, Thread, ThreadItem};
 
 /// An event of a streamed answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -76,10 +76,10 @@ pub enum ItemUpdate {
     #[serde(rename = "widget.root.updated")]
     WidgetRootUpdated { widget: Value },
     #[serde(rename = "workflow.task.added")]
-    TaskAdded { task_index: usize, task: Task },
+    TaskAdded { task_index: usize, task: ChatTask },
     /// Carries the whole task.
     #[serde(rename = "workflow.task.updated")]
-    TaskUpdated { task_index: usize, task: Task },
+    TaskUpdated { task_index: usize, task: ChatTask },
     #[serde(rename = "generated_image.updated")]
     ImageUpdated {
         image: GeneratedImage,

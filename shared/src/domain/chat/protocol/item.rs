@@ -54,7 +54,7 @@ pub enum ItemContent {
         workflow: Workflow,
     },
     Task {
-        task: Task,
+        task: ChatTask,
     },
     /// A hint for the client's layout.
     EndOfTurn,
@@ -203,7 +203,7 @@ pub struct InputAnswer {
 pub struct Workflow {
     #[serde(rename = "type")]
     pub kind: WorkflowKind,
-    pub tasks: Vec<Task>,
+    pub tasks: Vec<ChatTask>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<WorkflowSummary>,
     #[serde(default)]
@@ -231,7 +231,7 @@ pub enum WorkflowSummary {
 
 /// A step of a workflow, or an item of its own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Task {
+pub struct ChatTask {
     #[serde(default)]
     pub status_indicator: StatusIndicator,
     #[serde(flatten)]

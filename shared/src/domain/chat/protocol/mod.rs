@@ -13,13 +13,12 @@ mod thread;
 
 pub use event::{ItemUpdate, NoticeLevel, StreamErrorCode, StreamOptions, ThreadStreamEvent};
 pub use item::{
-    Annotation, Attachment, AttachmentKind, ClientToolCallStatus, GeneratedImage, InputAnswer, InputOption,
-    ItemContent, OutputText, Source, SourceKind, StatusIndicator, StructuredInputField,
-    StructuredInputStatus, Task, TaskKind, ThreadItem, UploadDescriptor, Workflow, WorkflowKind,
-    WorkflowSummary,
+    Annotation, Attachment, AttachmentKind, ChatTask, ClientToolCallStatus, GeneratedImage, InputAnswer,
+    InputOption, ItemContent, OutputText, Source, SourceKind, StatusIndicator, StructuredInputField,
+    StructuredInputStatus, TaskKind, ThreadItem, UploadDescriptor, Workflow, WorkflowKind, WorkflowSummary,
 };
 pub use request::{
     Action, ChatRequest, FeedbackKind, InferenceOptions, PageOrder, PageParams, StructuredAnswer,
     StructuredAnswers, ToolChoice, UserContent, UserMessageInput,
 };
-pub use thread::{Page, Thread, ThreadStatus};
+pub use thread::{ChatPage, Thread, ThreadStatus};

@@ -20,7 +20,7 @@ pub struct Thread {
     pub metadata: Map<String, Value>,
     /// Empty except in the answer to `threads.get_by_id`.
     #[serde(default)]
-    pub items: Page<ThreadItem>,
+    pub items: ChatPage<ThreadItem>,
 }
 
 /// Whether a thread accepts messages.
@@ -40,7 +40,7 @@ pub enum ThreadStatus {
 
 /// A page of a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Page<T> {
+pub struct ChatPage<T> {
     pub data: Vec<T>,
     pub has_more: bool,
     /// Id of the last row; only if there are more.
@@ -48,7 +48,7 @@ pub struct Page<T> {
     pub after: Option<String>,
 }
 
-impl<T> Default for Page<T> {
+impl<T> Default for ChatPage<T> {
     fn default() -> Self {
         Self { data: Vec::new(), has_more: false, after: None }
     }

@@ -7,7 +7,8 @@ use crate::{
     domain::chat::{
         IdPrefix, ItemSource, new_id,
         protocol::{
-            ClientToolCallStatus, ItemContent, StatusIndicator, Task, TaskKind, ThreadItem, ThreadStreamEvent,
+            ChatTask, ClientToolCallStatus, ItemContent, StatusIndicator, TaskKind, ThreadItem,
+            ThreadStreamEvent,
         },
     },
     platform::parse::Timestamp,
@@ -83,7 +84,7 @@ impl OpenCall {
             id: self.id.clone(),
             thread_id: thread_id.to_owned(),
             created_at: self.created_at,
-            content: ItemContent::Task { task: Task { status_indicator: status, kind } },
+            content: ItemContent::Task { task: ChatTask { status_indicator: status, kind } },
         }
     }
 }

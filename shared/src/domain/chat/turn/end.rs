@@ -6,7 +6,7 @@ use crate::{
     domain::chat::{
         IdPrefix, ItemSource,
         protocol::{
-            ItemContent, NoticeLevel, StatusIndicator, StreamErrorCode, Task, TaskKind, ThreadStreamEvent,
+            ChatTask, ItemContent, NoticeLevel, StatusIndicator, StreamErrorCode, TaskKind, ThreadStreamEvent,
         },
     },
 };
@@ -164,5 +164,5 @@ impl<S: ItemSource> Turn<S> {
 /// Returns the content of a mark, which is also how the store marks an answer whose process died.
 pub fn mark_content(title: &str) -> ItemContent {
     let kind = TaskKind::Custom { title: Some(title.to_owned()), icon: None, content: None };
-    ItemContent::Task { task: Task { status_indicator: StatusIndicator::None, kind } }
+    ItemContent::Task { task: ChatTask { status_indicator: StatusIndicator::None, kind } }
 }

@@ -3,7 +3,7 @@
 use super::{Turn, TurnEnd, TurnOutput};
 use crate::domain::chat::{
     IdPrefix, ItemSource,
-    protocol::{ItemContent, NoticeLevel, StatusIndicator, Task, TaskKind, ThreadStreamEvent},
+    protocol::{ChatTask, ItemContent, NoticeLevel, StatusIndicator, TaskKind, ThreadStreamEvent},
 };
 
 /// The model that continues an answer.
@@ -25,7 +25,7 @@ impl<S: ItemSource> Turn<S> {
             icon: Some("agent".to_owned()),
             content: None,
         };
-        let task = Task { status_indicator: StatusIndicator::Complete, kind };
+        let task = ChatTask { status_indicator: StatusIndicator::Complete, kind };
         let item = self.new_item(IdPrefix::Task, ItemContent::Task { task });
         self.leave_calls();
         self.outputs.push(TurnOutput::Item(item));

@@ -8,7 +8,7 @@ use crate::{
     domain::chat::{
         IdPrefix, ItemSource, new_id,
         protocol::{
-            ItemContent, ItemUpdate, StatusIndicator, Task, TaskKind, ThreadItem, ThreadStreamEvent,
+            ChatTask, ItemContent, ItemUpdate, StatusIndicator, TaskKind, ThreadItem, ThreadStreamEvent,
             Workflow, WorkflowKind, WorkflowSummary,
         },
     },
@@ -47,9 +47,9 @@ pub(super) enum ThoughtKind {
 }
 
 impl Thought {
-    fn to_task(&self) -> Task {
+    fn to_task(&self) -> ChatTask {
         let kind = TaskKind::Thought { title: None, content: self.text.clone() };
-        Task { status_indicator: StatusIndicator::None, kind }
+        ChatTask { status_indicator: StatusIndicator::None, kind }
     }
 }
 

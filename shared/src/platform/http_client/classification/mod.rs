@@ -94,7 +94,7 @@ pub struct Row<C: 'static> {
 
 /// A response other than a success, with its cause.
 #[derive(Clone, Debug)]
-pub struct Rejection<C> {
+pub struct ClassifiedRejection<C> {
     pub cause: C,
     pub status: u16,
     /// Code of PostgREST, PostgreSQL or OpenAI. Empty if the response has none
@@ -198,14 +198,18 @@ impl HttpResponse {
     ///
     /// # Errors
     /// Returns the cause of any other response by the table of its system.
-    pub fn accepted<C: Copy>(&self, table: &CauseTable<C>, as_user: bool) -> Result<&Bytes, Rejection<C>> {
+    pub fn accepted<C: Copy>(
+        &self,
+        table: &CauseTable<C>,
+        as_user: bool,
+    ) -> Result<&Bytes, ClassifiedRejection<C>> {
         if self.status.is_success() {
             return Ok(&self.body);
         }
         let status = self.status.as_u16();
         let said = ErrorBody::read(&self.body);
         let row = table.rows.iter().find(|row| row.matches(&said, status, as_user));
-        Err(Rejection {
+        Err(ClassifiedRejection {
             cause: row.map_or(table.rest, |row| row.cause),
             status,
             code: said.code,

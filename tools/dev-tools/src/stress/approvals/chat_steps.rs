@@ -102,10 +102,10 @@ fn begin_run(rng: &mut Rng, state: &State) -> ChatOperation {
     let is_of_other = |thread: &usize| state.threads[*thread].agent != state.sessions[session].agent;
     let other: Vec<usize> = (0..state.threads.len()).filter(is_of_other).collect();
     let thread = match rng.u32(..100) {
-        0..60 if !free.is_empty() => Some(choose(rng, &free)),
-        60..68 if !used.is_empty() => Some(choose(rng, used)),
+        0..57 if !free.is_empty() => Some(choose(rng, &free)),
+        57..63 if !used.is_empty() => Some(choose(rng, used)),
         // Another session may have begun it.
-        68..74 if !other.is_empty() => Some(choose(rng, &other)),
+        63..74 if !other.is_empty() => Some(choose(rng, &other)),
         74..86 if !state.threads.is_empty() => Some(rng.usize(..state.threads.len())),
         _ => None,
     };
