@@ -48,7 +48,8 @@ impl Rpc for DecideEscalationCall<'_> {
 /// `oauth_client_forbidden`, `step_up_required`, `not_a_member`, `escalation_not_found`,
 /// `own_request`, `author_may_not_decide`, `requester_must_confirm`, `subject_changed`,
 /// `escalation_resolved` with the recorded decision, `escalation_closed`, `decision_not_offered`,
-/// `answer_required`, `comment_required`, `invalid_answer`, `policy_forbids`, `too_many_edits`, `no_other_approver`.
+/// `answer_required`, `comment_required`, `invalid_answer`, `policy_forbids`, `too_many_edits`,
+/// `no_other_approver`.
 pub async fn decide(
     user_client: &UserClient,
     service_client: &ServiceClient,

@@ -80,6 +80,15 @@ pub async fn functions_with_runtime_secrets(names: &[&str], profile: Profile) ->
     Ok(built.into_iter().filter_map(function).collect())
 }
 
+/// Builds functions for deployment with the feature `runtime-secrets`, as an operator who turns it on
+/// does. They are built in a folder of their own, beside those without the feature.
+pub async fn functions_for_runtime_secrets(names: impl IntoIterator<Item = &str>) -> Result<Binaries> {
+    let mut targets: Vec<String> = names.into_iter().map(|name| format!("--package={name}")).collect();
+    targets.extend(["--package=shared", "--features=shared/runtime-secrets"].map(str::to_owned));
+    targets.push(format!("--target-dir={}", project::root().join("target/runtime-secrets").display()));
+    build_once(targets, Profile::Release).await
+}
+
 /// Reads the workspace's metadata, once per process.
 pub async fn workspace() -> Result<&'static Workspace> {
     WORKSPACE

@@ -77,23 +77,19 @@ pub async fn run() -> Result<()> {
     println!("{}", style.dim(BUILDING));
     let hello = lambda::example("baseline-functions", "hello", "", Profile::Release).await?;
     let built: BTreeSet<&str> = functions.iter().map(String::as_str).chain(PREPARING).collect();
-    let mut programs = lambda::selected_functions(built, Profile::Release).await?;
+    let mut programs = lambda::selected_functions(built.clone(), Profile::Release).await?;
     programs.insert(HELLO.to_owned(), hello);
     let stack =
         LocalStack::builder().binaries(programs.clone()).env("AWS_LAMBDA_LOG_LEVEL", "INFO").start().await?;
     // Runs that the database starts would count as the time of an upstream.
     stack.webhook().inspect(|webhook| webhook.set_disconnected(true));
     programs.retain(|name, _| name == HELLO || functions.contains(name));
-    let measured_twice = runtime_secrets::FUNCTIONS.iter().any(|name| functions.contains(*name));
-    let mut fetching = if measured_twice { Some(FetchingStack::start().await?) } else { None };
-    if let Some(fetching) = &mut fetching {
-        fetching.binaries.retain(|name, _| functions.contains(name));
-    }
-    let rows = measure(&stack, &programs, fetching.as_ref(), runs).await?;
+    let mut fetching = FetchingStack::start(built).await?;
+    fetching.stack.webhook().inspect(|webhook| webhook.set_disconnected(true));
+    fetching.binaries.retain(|name, _| functions.contains(name));
+    let rows = measure(&stack, &programs, &fetching, runs).await?;
     stack.stop().await?;
-    if let Some(fetching) = fetching {
-        fetching.stack.stop().await?;
-    }
+    fetching.stack.stop().await?;
 
     println!("\n{}", table::text(style, &rows, runs));
     let exceeded: Vec<String> = rows.iter().flat_map(|row| row.exceeded_limits(&rows)).collect();
@@ -103,25 +99,20 @@ pub async fn run() -> Result<()> {
 async fn measure(
     stack: &LocalStack,
     programs: &BTreeMap<String, PathBuf>,
-    fetching: Option<&FetchingStack>,
+    fetching: &FetchingStack,
     runs: usize,
 ) -> Result<Vec<Row>> {
     let samples = Samples::prepare(stack).await?;
-    let fetching_samples = match fetching {
-        Some(fetching) => Some(Samples::prepare(&fetching.stack).await?),
-        None => None,
-    };
+    let fetching_samples = Samples::prepare(&fetching.stack).await?;
     let mut candidates: Vec<(Candidate<'_>, &PathBuf)> = Vec::new();
     for (name, path) in programs {
         let (row, samples) = (name.clone(), &samples);
         candidates.push((Candidate { row, function: name, stack, samples, secrets: None }, path));
     }
-    if let (Some(fetching), Some(samples)) = (fetching, &fetching_samples) {
-        for (name, path) in &fetching.binaries {
-            let (stack, secrets) = (&fetching.stack, Some(fetching.latency()));
-            let row = format!("{name}{RUNTIME}");
-            candidates.push((Candidate { row, function: name, stack, samples, secrets }, path));
-        }
+    for (name, path) in &fetching.binaries {
+        let (stack, samples, secrets) = (&fetching.stack, &fetching_samples, Some(fetching.latency()));
+        let row = format!("{name}{RUNTIME}");
+        candidates.push((Candidate { row, function: name, stack, samples, secrets }, path));
     }
     let mut starts: BTreeMap<&str, Vec<Start>> = BTreeMap::new();
     for run in 0..=runs {

@@ -1,7 +1,7 @@
 //! Functions that fetch their secrets at start, and a server in the role of AWS Secrets Manager. It
 //! has no TLS, and its time counts as the upstreams' time.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
@@ -11,14 +11,11 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use local_stack::http::{LatencyRecorder, Port, Server};
-use local_stack::lambda::{self, Profile};
+use local_stack::lambda;
 use local_stack::openai::ApiKey;
 use local_stack::{LocalStack, PROJECT, sealing_key};
 use serde_json::{Value, json};
 use uuid::Uuid;
-
-/// The functions that are measured both ways: an endpoint, and a function with an MCP client.
-pub const FUNCTIONS: [&str; 2] = ["create-session", "route-events"];
 
 /// The variables whose values are references.
 const SECRETS: [&str; 5] = [
@@ -39,8 +36,9 @@ pub struct FetchingStack {
 }
 
 impl FetchingStack {
-    pub async fn start() -> Result<Self> {
-        let binaries = lambda::functions_with_runtime_secrets(&FUNCTIONS, Profile::Release).await?;
+    /// Starts a stack with these functions.
+    pub async fn start(functions: BTreeSet<&str>) -> Result<Self> {
+        let binaries = lambda::functions_for_runtime_secrets(functions).await?;
         let values = Values::default();
         let router = Router::new().fallback(answer).with_state(values.clone());
         let secrets = Port::free().await?.serve(router);
