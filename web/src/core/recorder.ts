@@ -96,9 +96,9 @@ export class EventRecorder {
     const allowed = this.#allowed(type, payload);
     const queued = { sessionId: this.#sessionId } as QueuedEvent;
     try {
-      queued.event = { id, type, occurredAt, payload: copyOf(allowed) } as SubmittedEvent;
+      queued.event = { id, type, occurredAt, payload: copyOf(allowed) };
     } catch (error) {
-      queued.event = { id, type, occurredAt, payload: allowed } as SubmittedEvent;
+      queued.event = { id, type, occurredAt, payload: allowed };
       // The caller gets the id first.
       queueMicrotask(() => this.#reject([queued], error));
       return id;

@@ -3,6 +3,7 @@ import type { SessionEvent } from "../core/model.js";
 import { CksElement } from "./element.js";
 import { icon } from "./icons.js";
 import { base } from "./styles.js";
+import { plainText } from "./untrusted.js";
 import { common } from "../texts/en/common.js";
 import { conversation } from "../texts/en/conversation.js";
 import type { TextTable } from "../texts/texts.js";
@@ -133,7 +134,7 @@ export class CksHandoverBanner extends CksElement {
           <label for="agent">${this.t("handover.to")}</label>
           <select id="agent" name="agent">
             ${others.map(
-              ({ id, displayName }) => html`<option value=${id}>${displayName}</option>`,
+              ({ id, displayName }) => html`<option value=${id}>${plainText(displayName)}</option>`,
             )}
           </select>
         </div>

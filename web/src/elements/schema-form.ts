@@ -25,6 +25,7 @@ import type { TextKey } from "../texts/en.js";
 import { CksElement } from "./element.js";
 import { icon } from "./icons.js";
 import { base } from "./styles.js";
+import { plainText } from "./untrusted.js";
 import { common } from "../texts/en/common.js";
 import { form } from "../texts/en/form.js";
 import type { TextTable } from "../texts/texts.js";
@@ -231,7 +232,7 @@ export class CksSchemaForm extends CksElement {
                 value=${stringifyJson(choice)}
                 ?selected=${text === stringifyJson(choice)}
               >
-                ${String(choice)}
+                ${plainText(String(choice))}
               </option>`,
           )}
         </select>`;

@@ -28,7 +28,7 @@ beforeEach(() => page.viewport(1200, 900));
 
 /** Shows an element after a control that has the focus. Returns its events. */
 async function show<T extends CksElement>(tag: string, properties: object) {
-  const { element } = await mount<T>(tag, properties as Partial<T>);
+  const { element } = await mount<T>(tag, properties);
   const before = document.createElement("button");
   before.textContent = "Before";
   element.before(before);
@@ -402,6 +402,7 @@ describe("handover banner", () => {
     await press(element, "{Enter}");
     element.isSending = true;
     await settle(element);
+    expect(nameOf(focused())).toBe("Handing over…");
     const request = { agentId: "cfo_strategy", reason: "Budget", summary: "All checked" };
     expect(events).toMatchObject([
       ["dismiss", { eventId: fixtures.HANDOVER.id }],
