@@ -189,6 +189,27 @@ describe("gallery", () => {
     await page.close();
   });
 
+  test("the_chosen_row_and_new_rows_in_forced_colours_are_marked", async () => {
+    const page = await gallery.browser.newPage({ forcedColors: "active" });
+    await page.goto(`${gallery.url}?example=inbox-chosen`);
+    await readySignal(page);
+    const border = await page
+      .locator("cks-inbox .item.selected")
+      .evaluate((row) => getComputedStyle(row).borderInlineStartWidth);
+    expect(border).toBe("4px");
+    await page.goto(`${gallery.url}?example=inbox-arrivals`);
+    await readySignal(page);
+    const colours = await page
+      .locator("cks-inbox .item.new .what")
+      .first()
+      .evaluate((text) => [
+        getComputedStyle(text, "::before").backgroundColor,
+        getComputedStyle(document.body).backgroundColor,
+      ]);
+    expect(colours[0]).not.toBe(colours[1]);
+    await page.close();
+  });
+
   test("the_layout_from_right_to_left_is_mirrored", async () => {
     const page = await gallery.browser.newPage({ viewport: { width: 900, height: 700 } });
     const isApproveFirst = async (dir: string) => {
