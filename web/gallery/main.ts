@@ -1,4 +1,4 @@
-// Shows all scenes, or one of them: `?scene=inbox-list&lang=de&dir=rtl`.
+// Shows all examples, or one of them: `?example=inbox-list&lang=de&dir=rtl`.
 
 import "../src/approval-card.js";
 import "../src/handover-banner.js";
@@ -9,7 +9,7 @@ import "../src/task-list.js";
 import "../src/timeline.js";
 import "../src/transcript.js";
 import { de } from "../src/texts/de.js";
-import { SCENES, type Scene } from "./scenes.js";
+import { EXAMPLES, type Example } from "./examples.js";
 
 const query = new URLSearchParams(location.search);
 // English texts are those of the elements.
@@ -22,27 +22,27 @@ if (theme) root.dataset["theme"] = theme;
 
 const main = document.querySelector("main") as HTMLElement;
 
-async function show(scene: Scene, withHeading: boolean): Promise<void> {
+async function show(example: Example, withHeading: boolean): Promise<void> {
   const section = document.createElement("section");
-  section.id = scene.name;
+  section.id = example.name;
   if (withHeading) {
     const heading = document.createElement("p");
     const link = document.createElement("a");
-    link.href = `?scene=${scene.name}`;
-    link.textContent = scene.name;
+    link.href = `?example=${example.name}`;
+    link.textContent = example.name;
     heading.append(link);
     section.append(heading);
   }
-  const element = Object.assign(scene.make(), { texts });
+  const element = Object.assign(example.make(), { texts });
   section.append(element);
   main.append(section);
   await element.updateComplete;
-  await scene.act?.(element);
+  await example.prepare?.(element);
   await element.updateComplete;
 }
 
-const name = query.get("scene");
-const scenes = name ? SCENES.filter((scene) => scene.name === name) : SCENES;
-for (const scene of scenes) await show(scene, !name);
+const name = query.get("example");
+const examples = name ? EXAMPLES.filter((example) => example.name === name) : EXAMPLES;
+for (const example of examples) await show(example, !name);
 (document.activeElement as HTMLElement | null)?.blur();
-main.dataset["ready"] = SCENES.map((scene) => scene.name).join(" ");
+main.dataset["ready"] = EXAMPLES.map((example) => example.name).join(" ");

@@ -206,11 +206,16 @@ export class Conversation extends Store<ConversationState> {
 
   async #load(threadId: string): Promise<void> {
     const params = { thread_id: threadId, order: "desc", limit: 100 };
-    const response = await this.#post({ type: "items.list", params }).catch(() => undefined);
-    if (!response?.ok || !["idle", "loading"].includes(this.state.activity)) return;
-    const { data } = (await response.json()) as { data: ChatItem[] };
+    const data = await this.#list(params).catch(() => undefined);
+    if (!data || !["idle", "loading"].includes(this.state.activity)) return;
     this.update({ items: data.reverse(), activity: "idle" });
     void this.#goOn();
+  }
+
+  async #list(params: Record<string, unknown>): Promise<ChatItem[] | undefined> {
+    const response = await this.#post({ type: "items.list", params });
+    if (!response.ok) return undefined;
+    return ((await response.json()) as { data: ChatItem[] }).data;
   }
 
   #post(request: ChatRequest, signal?: AbortSignal): Promise<Response> {

@@ -1,5 +1,5 @@
-// Bundles entries as a page would, so that size-limit can weigh them. Lit is a peer, and
-// included in `all` only.
+// Bundles entries as a page would, so that size-limit can weigh them. Lit is a peer: it is weighed
+// alone, and is included in `all` only.
 
 import { fileURLToPath } from "node:url";
 import { rmSync } from "node:fs";
@@ -24,9 +24,13 @@ const ENTRIES = {
   ],
 };
 
+const LIT = 'export { css, html, LitElement, nothing, svg } from "lit";';
+
 rmSync(`${root}dist-size`, { recursive: true, force: true });
-for (const [name, modules] of Object.entries(ENTRIES)) {
-  const code = modules.map((module) => `export * from "${root}dist/${module}";`).join("\n");
+for (const [name, modules] of Object.entries({ ...ENTRIES, lit: [] })) {
+  const isLit = name === "lit";
+  const own = modules.map((module) => `export * from "${root}dist/${module}";`).join("\n");
+  const code = isLit ? LIT : own;
   await build({
     configFile: false,
     root,
@@ -44,7 +48,7 @@ for (const [name, modules] of Object.entries(ENTRIES)) {
       target: "es2022",
       modulePreload: { polyfill: false },
       rollupOptions: {
-        external: name === "all" ? [] : [/^lit/],
+        external: isLit || name === "all" ? [] : [/^lit/],
         input: "virtual:entry",
         preserveEntrySignatures: "strict",
         output: { entryFileNames: `${name}/entry.js`, chunkFileNames: `${name}/[name].js` },

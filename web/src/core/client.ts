@@ -254,6 +254,12 @@ async function bodyOf(response: Response): Promise<unknown> {
 async function problemOf(response: Response): Promise<ProblemError> {
   const body: unknown = await response.json().catch(() => null);
   const problem = body !== null && typeof body === "object" ? body : {};
-  const header = Number(response.headers.get("Retry-After") ?? NaN);
-  return new ProblemError(response.status, problem, Number.isFinite(header) ? header : null);
+  return new ProblemError(response.status, problem, secondsOf(response.headers.get("Retry-After")));
+}
+
+/** The seconds of a `Retry-After`, which may also be a date. */
+function secondsOf(header: string | null): number | null {
+  if (!header) return null;
+  const seconds = /^\d+$/.test(header) ? Number(header) : (Date.parse(header) - Date.now()) / 1000;
+  return Number.isFinite(seconds) ? Math.max(0, seconds) : null;
 }

@@ -2,10 +2,10 @@
 
 import type { ApiClient } from "./client.js";
 import { stringifyJson } from "./json.js";
-import type { Change, DecisionIntent, Escalation, Query } from "./model.js";
-import type { DecisionProgress } from "./outcome.js";
+import type { Change, DecisionIntent, Escalation, Query, Winner } from "./model.js";
+import { progressAfter, type DecisionProgress } from "./outcome.js";
 import { Poller, type FeedOptions } from "./poller.js";
-import { NoResponseError, ProblemError } from "./problem.js";
+import { ProblemError } from "./problem.js";
 import { Store } from "./store.js";
 
 export type InboxFilter = Omit<Query<"list-escalations">, "cursor" | "limit">;
@@ -15,6 +15,7 @@ export interface InboxState {
   filter: InboxFilter;
   hasMore: boolean;
   isLoading: boolean;
+  /** The failure of the latest action, until the next one, or of the latest poll. */
   error: unknown;
   /** Ids of escalations that arrived since the inbox was first read. */
   arrivals: string[];
@@ -48,6 +49,8 @@ export class InboxStore extends Store<InboxState> {
   #etag: string | null = null;
   #reading = 0;
   #seen: Set<string> | undefined;
+  /** The failure of the latest action. A poll does not remove it. */
+  #failure: unknown;
 
   constructor({ client, filter = {}, limit = 25, ...polling }: InboxOptions) {
     super({
@@ -106,7 +109,7 @@ export class InboxStore extends Store<InboxState> {
   async select(id: string | undefined): Promise<void> {
     const listed = this.state.escalations.find((escalation) => escalation.id === id);
     this.update({ selectedId: id, selected: listed });
-    if (id) await this.#readOne(id).catch((error: unknown) => this.update({ error }));
+    if (id) await this.#act(() => this.#readOne(id));
     if (this.#isCallPending) void this.refresh();
   }
 
@@ -142,9 +145,8 @@ export class InboxStore extends Store<InboxState> {
   }
 
   async claim(id: string, seconds?: number): Promise<void> {
-    await this.#change(() =>
-      this.#client.claimEscalation(id, seconds === undefined ? {} : { seconds }),
-    );
+    const options = seconds === undefined ? {} : { seconds };
+    await this.#change(() => this.#client.claimEscalation(id, options));
   }
 
   async release(id: string): Promise<void> {
@@ -152,37 +154,40 @@ export class InboxStore extends Store<InboxState> {
   }
 
   async #change(request: () => Promise<Escalation>): Promise<void> {
-    try {
-      this.#replace(await request());
-    } catch (error) {
-      this.update({ error });
-    }
+    await this.#act(async () => this.#replace(await request()));
     void this.refresh();
   }
 
+  /** Performs an action. Its failure, whatever it is, is the error of the state. */
+  async #act(action: () => Promise<void>): Promise<void> {
+    this.#failure = undefined;
+    await action().catch((error: unknown) => this.#fail(error));
+  }
+
+  #fail(error: unknown): void {
+    this.#failure = error;
+    this.update({ error });
+  }
+
   async #send(intent: DecisionIntent, shown: Escalation | undefined): Promise<DecisionProgress> {
-    const content = stringifyJson(intent);
-    const key = this.#keys.get(content) ?? crypto.randomUUID();
-    this.#keys.set(content, key);
     try {
+      const content = stringifyJson(intent);
+      const key = this.#keys.get(content) ?? crypto.randomUUID();
+      this.#keys.set(content, key);
       await this.#client.decideEscalation(intent, { idempotencyKey: key });
       return { state: "decided", decision: intent.decision };
     } catch (error) {
-      if (error instanceof NoResponseError) return { state: "unknown", intent };
-      if (!(error instanceof ProblemError)) throw error;
-      if (error.isOutcomeUnknown) return { state: "unknown", intent };
-      if (error.winner) return { state: "conflict", winner: await this.#winner(intent, error) };
-      if (error.code === "subject_changed" && shown) return { state: "changed", previous: shown };
-      return { state: "refused", intent, problem: error.problem };
+      const progress = progressAfter(error, intent, shown);
+      if (progress.state !== "conflict") return progress;
+      return { ...progress, winner: await this.#named(intent, progress.winner) };
     }
   }
 
   /** The recorded decision, with the name of the person. */
-  async #winner({ escalationId }: DecisionIntent, { winner }: ProblemError) {
-    const recorded = winner as NonNullable<typeof winner>;
+  async #named({ escalationId }: DecisionIntent, winner: Winner): Promise<Winner> {
     const current = await this.#client.getEscalation(escalationId).catch(() => undefined);
     const name = current?.changed ? current.data.decidedByName : null;
-    return { ...recorded, decidedByName: name };
+    return { ...winner, decidedByName: name ?? null };
   }
 
   #find(id: string): Escalation | undefined {
@@ -213,7 +218,9 @@ export class InboxStore extends Store<InboxState> {
     } catch (error) {
       const code = error instanceof ProblemError ? (error.code ?? "") : "";
       if (!CLOSED.includes(code)) throw error;
-      this.update({ selected: undefined, error });
+      if (id !== this.state.selectedId) return;
+      this.update({ selected: undefined });
+      this.#fail(error);
     }
   }
 
@@ -227,11 +234,12 @@ export class InboxStore extends Store<InboxState> {
       if (pages) this.#accept(pages.escalations, pages.hasMore);
       // A decided escalation leaves the list before its call is made.
       if (this.#isCallPending) await this.#readOne(this.state.selected?.id ?? "");
-      this.update({ isLoading: false, error: undefined });
+      this.update({ isLoading: false, error: this.#failure });
       return this.#isCallPending;
     } catch (error) {
-      if (signal.aborted || reading !== this.#reading) return false;
-      this.update({ isLoading: false, error });
+      if (reading !== this.#reading) return false;
+      this.update(signal.aborted ? { isLoading: false } : { isLoading: false, error });
+      if (signal.aborted) return false;
       throw error;
     }
   }

@@ -31,7 +31,12 @@ export {
   type Wake,
 } from "./poller.js";
 export { NoResponseError, ProblemError } from "./problem.js";
-export { DEFAULT_FIELDS, EventRecorder, type EventRecorderOptions } from "./recorder.js";
+export {
+  DEFAULT_FIELDS,
+  EventRecorder,
+  EventTooLargeError,
+  type EventRecorderOptions,
+} from "./recorder.js";
 export {
   ChatSession,
   type ChatOptions,

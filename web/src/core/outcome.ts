@@ -1,4 +1,5 @@
 import type { Decision, DecisionIntent, Escalation, Problem, Winner } from "./model.js";
+import { ProblemError } from "./problem.js";
 
 /** The state of a decision, from the click to the API's response. */
 export type DecisionProgress =
@@ -14,3 +15,20 @@ export type DecisionProgress =
   | { state: "unknown"; intent: DecisionIntent }
   /** The API rejected the decision. */
   | { state: "refused"; intent: DecisionIntent; problem: Partial<Problem> };
+
+/**
+ * The state of a decision whose request failed. An error that is not the API's, for example of a
+ * missing token, may follow an attempt that was processed. `shown` is what the user decided about.
+ */
+export function progressAfter(
+  error: unknown,
+  intent: DecisionIntent,
+  shown: Escalation | undefined,
+): DecisionProgress {
+  if (!(error instanceof ProblemError)) return { state: "unknown", intent };
+  const { code, problem, winner, isOutcomeUnknown } = error;
+  if (isOutcomeUnknown) return { state: "unknown", intent };
+  if (winner) return { state: "conflict", winner };
+  if (code === "subject_changed" && shown) return { state: "changed", previous: shown };
+  return { state: "refused", intent, problem };
+}

@@ -1,6 +1,12 @@
 import type { Problem, ProblemCode, Winner } from "./model.js";
 
-/** An RFC 9457 problem, which the API returned instead of a result. */
+/** Statuses of requests that were not processed, or not to their end. */
+const REPEATABLE = [408, 425, 429];
+
+/**
+ * An RFC 9457 problem, which the API returned instead of a result. The responses of gateways, and of
+ * a platform that throttles, have a status only.
+ */
 export class ProblemError extends Error {
   override readonly name = "ProblemError";
 
@@ -33,13 +39,14 @@ export class ProblemError extends Error {
 
   /** Whether the same request may succeed later. */
   get isTemporary(): boolean {
-    const repeatable = ["still_running", "rate_limited"];
-    return this.status >= 500 || repeatable.includes(this.code ?? "");
+    const { status, code } = this;
+    return status >= 500 || REPEATABLE.includes(status) || code === "still_running";
   }
 
-  /** Whether the request may have been processed nevertheless. A 503 states that it was not. */
+  /** Whether the request may have been processed nevertheless. A 503 of the API denies it. */
   get isOutcomeUnknown(): boolean {
-    return this.status >= 500 && this.status !== 503;
+    const { status, code } = this;
+    return status === 408 || (status >= 500 && !(status === 503 && code));
   }
 }
 

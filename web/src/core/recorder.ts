@@ -1,8 +1,9 @@
 // Records what happens in the page as events of its session: in order, in batches, with retries.
 
 import type { ApiClient } from "./client.js";
+import { copyJson, stringifyJson } from "./json.js";
 import type { SubmittedEvent } from "./model.js";
-import { NoResponseError, ProblemError } from "./problem.js";
+import { ProblemError } from "./problem.js";
 
 /** Limits of `POST /chatkit/sessions/{id}/events`. */
 const LARGEST_BATCH = 100;
@@ -33,8 +34,20 @@ export interface EventRecorderOptions {
   fields?: Record<string, readonly string[]>;
   /** Milliseconds in which events are collected. Default: 500. */
   delay?: number;
-  /** Called with an event that the API rejected, and that is not sent again. */
+  /**
+   * Called with an event that is not sent again: the API rejected it, its payload is too large
+   * (`EventTooLargeError`), or its payload is not JSON.
+   */
   onRejected?: (event: SubmittedEvent, error: unknown) => void;
+}
+
+/** The payload of an event is larger than the API accepts. */
+export class EventTooLargeError extends Error {
+  override readonly name = "EventTooLargeError";
+
+  constructor(readonly bytes: number) {
+    super(`The payload has ${bytes} bytes. Shorten it to ${LARGEST_PAYLOAD_BYTES}.`);
+  }
 }
 
 interface QueuedEvent {
@@ -50,6 +63,8 @@ export class EventRecorder {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #sending: Promise<void> | undefined;
   #failures = 0;
+  /** The end of the pause that the API asked for. */
+  #notBefore = 0;
   readonly #listeners = new AbortController();
 
   constructor(options: EventRecorderOptions) {
@@ -74,25 +89,38 @@ export class EventRecorder {
     this.#schedule(0);
   }
 
-  /** Queues an event, and returns its id. */
+  /** Queues an event as it is now, and returns its id. */
   record(type: string, payload: Record<string, unknown> = {}): string {
     const id = crypto.randomUUID();
-    const event = {
-      id,
-      type,
-      occurredAt: new Date().toISOString(),
-      payload: this.#allowed(type, payload),
-    } as SubmittedEvent;
-    this.#queue.push({ sessionId: this.#sessionId, event });
+    const occurredAt = new Date().toISOString();
+    const allowed = this.#allowed(type, payload);
+    const queued = { sessionId: this.#sessionId } as QueuedEvent;
+    try {
+      queued.event = { id, type, occurredAt, payload: copyOf(allowed) };
+    } catch (error) {
+      queued.event = { id, type, occurredAt, payload: allowed };
+      // The caller gets the id first.
+      queueMicrotask(() => this.#reject([queued], error));
+      return id;
+    }
+    this.#queue.push(queued);
     this.#schedule(this.#options.delay ?? 500);
     return id;
   }
 
-  /** Sends the queued events. Resolves when the API has confirmed them or does not respond. */
+  /**
+   * Sends the queued events. Resolves when the API has confirmed them, does not respond, or has asked
+   * for a pause that has not ended.
+   */
   flush(): Promise<void> {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    this.#sending ??= this.#sendAll().finally(() => (this.#sending = undefined));
+    if (this.#sending) return this.#sending;
+    this.#unschedule();
+    const pause = this.#notBefore - Date.now();
+    if (pause > 0) {
+      this.#schedule(pause);
+      return Promise.resolve();
+    }
+    this.#sending = this.#sendAll().finally(() => (this.#sending = undefined));
     return this.#sending;
   }
 
@@ -103,17 +131,21 @@ export class EventRecorder {
   }
 
   #schedule(delay: number): void {
-    this.#timer ??= setTimeout(() => void this.flush(), delay);
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      void this.flush();
+    }, delay);
+  }
+
+  #unschedule(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
   }
 
   #allowed(type: string, payload: Record<string, unknown>): Record<string, unknown> {
     const fields = this.#fields[type] ?? (type.startsWith("custom_") ? Object.keys(payload) : []);
     const present = fields.filter((field) => payload[field] !== undefined);
-    const allowed = Object.fromEntries(present.map((field) => [field, payload[field]]));
-    if (bytesOf(allowed) <= LARGEST_PAYLOAD_BYTES) return allowed;
-    // Only free JSON can be that large. An event without it is better than none.
-    const { data: _data, arguments: _arguments, ...rest } = allowed;
-    return rest;
+    return Object.fromEntries(present.map((field) => [field, payload[field]]));
   }
 
   async #sendAll(): Promise<void> {
@@ -175,13 +207,23 @@ export class EventRecorder {
   }
 
   #reject(batch: QueuedEvent[], error: unknown): void {
-    for (const { event } of batch) this.#options.onRejected?.(event, error);
+    for (const { event } of batch) {
+      try {
+        this.#options.onRejected?.(event, error);
+      } catch (failure) {
+        // A failure of the page does not stop the queue.
+        reportError(failure);
+      }
+    }
   }
 
   #retryLater(error: unknown): void {
     this.#failures += 1;
     const stated = error instanceof ProblemError ? (error.retryAfter ?? 0) : 0;
     const seconds = Math.max(stated, Math.min(2 ** this.#failures, 300));
+    this.#notBefore = Date.now() + 1000 * stated;
+    // An event that was recorded meanwhile has scheduled an earlier time.
+    this.#unschedule();
     this.#schedule(1000 * seconds);
   }
 
@@ -194,11 +236,20 @@ export class EventRecorder {
 
 /** Whether the API rejected the events themselves, so that a repeat would be rejected again. */
 function isRejection(error: unknown): boolean {
-  if (error instanceof NoResponseError) return false;
   if (!(error instanceof ProblemError)) return false;
   return !error.isTemporary && error.status !== 401;
 }
 
+/** A copy of a payload, within the limit. Throws if that is not possible. */
+function copyOf(payload: Record<string, unknown>): Record<string, unknown> {
+  if (bytesOf(payload) <= LARGEST_PAYLOAD_BYTES) return copyJson(payload);
+  // Only free JSON is that large. An event without it is better than none.
+  const { data: _data, arguments: _arguments, ...rest } = payload;
+  const bytes = bytesOf(rest);
+  if (bytes > LARGEST_PAYLOAD_BYTES) throw new EventTooLargeError(bytes);
+  return copyJson(rest);
+}
+
 function bytesOf(value: unknown): number {
-  return new TextEncoder().encode(JSON.stringify(value)).length;
+  return new TextEncoder().encode(stringifyJson(value)).length;
 }

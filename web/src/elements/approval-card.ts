@@ -209,7 +209,12 @@ export class CksApprovalCard extends SubjectElement {
     const outcome = outcomeOf(this, escalation, this.progress);
     // The form stays while it is sent, so that a rejected one can be corrected.
     return html`<footer class="stack">
-      <div id="outcome" class="stack" tabindex="-1">
+      <div
+        id="outcome"
+        class="stack"
+        tabindex="-1"
+        ?data-focus=${outcome.isFinal || this.#emitted !== undefined}
+      >
         <div role="status" class="stack">${outcome.polite}</div>
         <div role="alert" class="stack">${outcome.assertive}</div>
       </div>

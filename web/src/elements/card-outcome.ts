@@ -1,4 +1,4 @@
-// What became of a decision, in the words of the API's response.
+// Notices about a decision's result.
 
 import { html, type TemplateResult } from "lit";
 import type { Decision, DecisionIntent, Escalation } from "../core/model.js";

@@ -12,7 +12,7 @@ export const cardStyles = css`
     outline: none;
   }
   #outcome > :empty,
-  #outcome:not(:has(.notice)),
+  #outcome:not(:has(.notice), [data-focus]),
   [hidden] {
     display: none;
   }

@@ -1,4 +1,10 @@
-import { html, LitElement, type PropertyDeclarations, type TemplateResult } from "lit";
+import {
+  html,
+  LitElement,
+  type PropertyDeclarations,
+  type PropertyValues,
+  type TemplateResult,
+} from "lit";
 import { formatMoney } from "../core/money.js";
 import { NoResponseError, ProblemError } from "../core/problem.js";
 import type { Agent, Problem } from "../core/model.js";
@@ -66,6 +72,18 @@ export abstract class CksElement extends LitElement {
   override disconnectedCallback(): void {
     super.disconnectedCallback();
     clearInterval(this.#clock);
+  }
+
+  /**
+   * Renders. If the control that has the focus disappears, the part marked with `data-focus` gets it,
+   * or the title: without a place in the element, the next Tab would begin at the top of the page.
+   */
+  protected override update(changed: PropertyValues): void {
+    const control = this.shadowRoot?.activeElement;
+    super.update(changed);
+    if (!control || (control.checkVisibility() && !control.matches(":disabled"))) return;
+    const find = (selector: string) => this.renderRoot.querySelector<HTMLElement>(selector);
+    (find("[data-focus]") ?? find("#title"))?.focus();
   }
 
   /** Dispatches an event that passes through shadow roots. Returns false if a listener cancels it. */

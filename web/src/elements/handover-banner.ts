@@ -3,6 +3,7 @@ import type { SessionEvent } from "../core/model.js";
 import { CksElement } from "./element.js";
 import { icon } from "./icons.js";
 import { base } from "./styles.js";
+import { plainText } from "./untrusted.js";
 import { common } from "../texts/en/common.js";
 import { conversation } from "../texts/en/conversation.js";
 import type { TextTable } from "../texts/texts.js";
@@ -85,7 +86,12 @@ export class CksHandoverBanner extends CksElement {
     const others = this.agents.filter(({ id }) => id !== this.agentId);
     const form = this.canHandOver && others.length > 0;
     if (!this.event && !form && !this.failure) return nothing;
-    return html`<section class="panel stack banner" aria-label=${this.t("handover.title")}>
+    return html`<section
+      id="title"
+      class="panel stack banner"
+      tabindex="-1"
+      aria-label=${this.t("handover.title")}
+    >
       <div role="status">${this.event ? this.#banner(this.event) : ""}</div>
       ${this.failureNotice(this.failure)} ${form ? this.#form() : ""}
     </section>`;
@@ -128,7 +134,7 @@ export class CksHandoverBanner extends CksElement {
           <label for="agent">${this.t("handover.to")}</label>
           <select id="agent" name="agent">
             ${others.map(
-              ({ id, displayName }) => html`<option value=${id}>${displayName}</option>`,
+              ({ id, displayName }) => html`<option value=${id}>${plainText(displayName)}</option>`,
             )}
           </select>
         </div>
@@ -145,7 +151,7 @@ export class CksHandoverBanner extends CksElement {
           <textarea id="summary" name="summary" maxlength="8000" rows="3"></textarea>
         </div>
         <div class="row">
-          <button class="primary" ?disabled=${this.isSending}>
+          <button class="primary" aria-disabled=${this.isSending ? "true" : nothing}>
             ${this.isSending ? html`<span class="spinner"></span>` : ""}
             ${this.t(this.isSending ? "handover.sending" : "handover.send")}
           </button>

@@ -24,7 +24,9 @@ export function bulkPanel(inbox: CksInbox): TemplateResult | "" {
   if (!inbox.isConfirming) {
     return html`<div class="notice bulk">
       <div class="row spread">
-        <span>${inbox.t("inbox.selected", { count })}</span>
+        <span id="bulk-title" tabindex="-1" data-focus>
+          ${inbox.t("inbox.selected", { count })}
+        </span>
         <span class="row">
           <button class="quiet" @click=${clear}>${inbox.t("inbox.bulk.clear")}</button>
           <button
@@ -41,7 +43,7 @@ export function bulkPanel(inbox: CksInbox): TemplateResult | "" {
   }
   const { totals, without } = totalsOf(selected);
   return html`<div class="notice bulk" role="group" aria-labelledby="bulk-title">
-    <h3 id="bulk-title">${inbox.t("inbox.bulk.title", { count })}</h3>
+    <h3 id="bulk-title" tabindex="-1" data-focus>${inbox.t("inbox.bulk.title", { count })}</h3>
     <p>${inbox.t("inbox.bulk.text")}</p>
     <dl class="totals">
       <dt>${inbox.t("inbox.bulk.totals")}</dt>
@@ -90,7 +92,7 @@ function outcomes(inbox: CksInbox): TemplateResult | "" {
   if (inbox.bulk.length === 0) return "";
   return html`<div class="notice bulk" role="status">
     <div class="row spread">
-      <h3>${inbox.t("inbox.bulk.outcomes")}</h3>
+      <h3 id="bulk-title" tabindex="-1" data-focus>${inbox.t("inbox.bulk.outcomes")}</h3>
       <button class="quiet" @click=${() => (inbox.bulk = [])}>${inbox.t("common.close")}</button>
     </div>
     <ol class="outcomes">

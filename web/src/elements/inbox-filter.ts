@@ -2,6 +2,7 @@ import { html, type TemplateResult } from "lit";
 import type { InboxFilter } from "../core/inbox.js";
 import type { TextKey } from "../texts/en.js";
 import type { CksInbox, FilterChange } from "./inbox.js";
+import { plainText } from "./untrusted.js";
 
 type FilterKey = keyof InboxFilter;
 
@@ -47,7 +48,7 @@ export function filterBar(inbox: CksInbox): TemplateResult {
             "inbox.filter.agent",
             [
               ["", inbox.t("inbox.filter.any")],
-              ...inbox.agents.map(({ id, displayName }) => [id, displayName] as const),
+              ...inbox.agents.map(({ id, displayName }) => [id, plainText(displayName)] as const),
             ],
             filter.agentId ?? "",
             (event) => set({ agentId: valueOf(event) }),

@@ -2,7 +2,10 @@ import { html, type TemplateResult } from "lit";
 import type { TextKey } from "../texts/en.js";
 import type { CksInbox } from "./inbox.js";
 
-/** The keys of the shortcuts. Enter opens an escalation, because it is a button. */
+/**
+ * The keys of the shortcuts. Arrows, Home and End always move in the list, and Enter opens an
+ * escalation, because it is a button.
+ */
 export interface InboxKeys {
   next: string;
   previous: string;
@@ -10,6 +13,14 @@ export interface InboxKeys {
   select: string;
   help: string;
 }
+
+/** The steps of the keys that move in the list also without shortcuts. */
+export const STEPS: Readonly<Record<string, number>> = {
+  ArrowDown: 1,
+  ArrowUp: -1,
+  Home: -Infinity,
+  End: Infinity,
+};
 
 export const DEFAULT_KEYS: InboxKeys = {
   next: "j",
@@ -23,8 +34,8 @@ export const DEFAULT_KEYS: InboxKeys = {
 export function keyList(inbox: CksInbox): TemplateResult {
   const keys = inbox.keys ?? DEFAULT_KEYS;
   const rows: [string, TextKey][] = [
-    [keys.next, "inbox.keys.next"],
-    [keys.previous, "inbox.keys.previous"],
+    [`${keys.next} ↓`, "inbox.keys.next"],
+    [`${keys.previous} ↑`, "inbox.keys.previous"],
     ["Enter", "inbox.keys.open"],
     [keys.edit, "inbox.keys.edit"],
     [keys.select, "inbox.keys.select"],

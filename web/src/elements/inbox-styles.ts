@@ -209,4 +209,12 @@ export const inboxStyles = css`
       display: inline-flex;
     }
   }
+  @media (forced-colors: active) {
+    .item.selected {
+      border-inline-start: 4px solid Highlight;
+    }
+    .item.new .what::before {
+      background: Highlight;
+    }
+  }
 `;

@@ -7,7 +7,7 @@ import type { CksApprovalCard, EscalationRef } from "./approval-card.js";
 import { icon } from "./icons.js";
 import { bulkPanel, maySelect } from "./inbox-bulk.js";
 import { filterBar } from "./inbox-filter.js";
-import { DEFAULT_KEYS, keyList, type InboxKeys } from "./inbox-keys.js";
+import { DEFAULT_KEYS, keyList, STEPS, type InboxKeys } from "./inbox-keys.js";
 import { inboxStyles } from "./inbox-styles.js";
 import { SubjectElement } from "./subject-view.js";
 import { base } from "./styles.js";
@@ -105,6 +105,16 @@ export class CksInbox extends SubjectElement {
       this.checked = new Set(kept);
       this.isConfirming = false;
     }
+  }
+
+  override updated(): void {
+    // The rows are used again when the list changes, and the one with the focus shows another.
+    const row = this.shadowRoot?.activeElement as HTMLElement | null | undefined;
+    const id = row?.dataset["id"];
+    if (id === undefined || id === this.#current) return;
+    const current = this.#button(this.#current);
+    if (current) current.focus();
+    else this.#setCurrent(id);
   }
 
   override render(): TemplateResult {
@@ -322,7 +332,7 @@ export class CksInbox extends SubjectElement {
     return this.renderRoot.querySelector(`button.open[data-id="${CSS.escape(id ?? "")}"]`);
   }
 
-  #move(step: 1 | -1): void {
+  #move(step: number): void {
     const ids = this.escalations.map(({ id }) => id);
     const index = ids.indexOf(this.#current ?? "");
     const id = ids[Math.min(ids.length - 1, Math.max(0, index + step))];
@@ -341,10 +351,16 @@ export class CksInbox extends SubjectElement {
 
   /** Shortcuts work while the list has the focus, and not in its controls for text. */
   #onKeydown = (event: KeyboardEvent): void => {
+    const { keys } = this;
     const target = event.target as HTMLElement;
     const isText = target.matches("input:not([type=checkbox]), textarea, select");
-    if (!this.keys || isText || event.ctrlKey || event.metaKey || event.altKey) return;
-    const { keys } = this;
+    if (isText || event.ctrlKey || event.metaKey || event.altKey) return;
+    const step = target.matches(".open") ? STEPS[event.key] : undefined;
+    if (step !== undefined) {
+      event.preventDefault();
+      return this.#move(step);
+    }
+    if (!keys) return;
     const actions = new Map<string, () => void>([
       [keys.next, () => this.#move(1)],
       [keys.previous, () => this.#move(-1)],

@@ -318,9 +318,9 @@ export class CksMetrics extends CksElement {
     return new Intl.DateTimeFormat(this.formatLocale, options).format(new Date(bucket.start));
   }
 
-  #group({ agentId, channel }: Bucket): string {
+  #group({ agentId, channel }: Bucket): TemplateResult | "" {
     const group = agentId ? this.agentName(agentId) : (channel ?? "");
-    return group ? ` · ${group}` : "";
+    return group ? html` · ${this.untrusted(group)}` : "";
   }
 
   #count(count: number): string {

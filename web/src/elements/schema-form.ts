@@ -2,29 +2,26 @@ import { css, html, nothing, type CSSResultGroup, type TemplateResult } from "li
 import {
   copyJson,
   digitsOf,
-  isContainer,
   isObject,
-  parseJson,
   pointerParts,
   resolvePointer,
-  setDigits,
   stringifyJson,
 } from "../core/json.js";
 import type { DisplayHint } from "../core/model.js";
 import { formatNumber, parseAmount } from "../core/amount.js";
 import { formatMoney } from "../core/money.js";
 import {
-  allowsNull,
   fieldsOf,
   validate,
   type Field,
   type FieldError,
   type JsonSchema,
 } from "../core/schema.js";
-import type { TextKey } from "../texts/en.js";
 import { CksElement } from "./element.js";
+import { applyInput, flatten } from "./form-values.js";
 import { icon } from "./icons.js";
 import { base } from "./styles.js";
+import { plainText } from "./untrusted.js";
 import { common } from "../texts/en/common.js";
 import { form } from "../texts/en/form.js";
 import type { TextTable } from "../texts/texts.js";
@@ -119,7 +116,13 @@ export class CksSchemaForm extends CksElement {
     const holder = { value: initial === undefined ? undefined : copyJson(initial) };
     for (const field of flatten(fieldsOf(this.schema))) {
       const written = this.#written.get(field.pointer);
-      if (written !== undefined) this.#apply(holder, field, written, errors);
+      if (written === undefined) continue;
+      const key = applyInput(holder, field, written, {
+        initial: this.value,
+        isAmount: this.#isAmount(field),
+        locale: this.formatLocale,
+      });
+      if (key) errors.push({ pointer: field.pointer, key });
     }
     if (holder.value === undefined) errors.push({ pointer: "", key: "form.required" });
     if (errors.length === 0) errors.push(...validate(this.schema, holder.value));
@@ -231,7 +234,7 @@ export class CksSchemaForm extends CksElement {
                 value=${stringifyJson(choice)}
                 ?selected=${text === stringifyJson(choice)}
               >
-                ${String(choice)}
+                ${plainText(String(choice))}
               </option>`,
           )}
         </select>`;
@@ -330,58 +333,6 @@ export class CksSchemaForm extends CksElement {
     const { value, errors } = this.read();
     this.emit<FormChange>("cks-change", { value, isValid: errors.length === 0 });
   }
-
-  /** Writes what the user wrote into the value. */
-  #apply(
-    holder: { value: unknown },
-    field: Field,
-    written: string | boolean,
-    errors: FieldError[],
-  ): void {
-    const { pointer } = field;
-    const fail = (key: TextKey) => errors.push({ pointer, key });
-    if (typeof written === "boolean") return put(holder, pointer, written);
-    if (written.trim() === "" && field.kind !== "text") return this.#clear(holder, field);
-    switch (field.kind) {
-      case "choice":
-        return put(holder, pointer, parseJson(written));
-      case "json":
-        try {
-          return put(holder, pointer, parseJson(written));
-        } catch {
-          fail("form.json");
-          return;
-        }
-      case "number": {
-        const amount = parseAmount(written, this.formatLocale);
-        if (amount === undefined) {
-          fail("form.number");
-          return;
-        }
-        return put(holder, pointer, Number(amount), amount);
-      }
-      default: {
-        if (written === "") return this.#clear(holder, field);
-        if (!this.#isAmount(field)) return put(holder, pointer, written);
-        const amount = parseAmount(written, this.formatLocale);
-        if (amount === undefined) fail("form.number");
-        else put(holder, pointer, amount);
-      }
-    }
-  }
-
-  /** Omits a value. A value that was null stays null. */
-  #clear(holder: { value: unknown }, field: Field): void {
-    const initial = resolvePointer({ value: this.value }, `/value${field.pointer}`);
-    if (initial?.value === null && allowsNull(field.schema)) return;
-    const found = resolvePointer(holder, `/value${field.pointer}`);
-    if (found && !Array.isArray(found.container))
-      Reflect.deleteProperty(found.container, found.key);
-  }
-}
-
-function flatten(fields: readonly Field[]): Field[] {
-  return fields.flatMap((field) => (field.kind === "group" ? flatten(field.fields) : [field]));
 }
 
 function choicesOf(field: Field): unknown[] {
@@ -395,21 +346,4 @@ function idOf(field: Field): string {
       .join("-")
       .replace(/[^\w-]/g, "_") || "value"
   }`;
-}
-
-function put(holder: object, pointer: string, value: unknown, digits?: string): void {
-  const parts = ["value", ...pointerParts(pointer)];
-  const key = parts.pop() ?? "value";
-  let container: object = holder;
-  for (const part of parts) {
-    if (!isContainer(Reflect.get(container, part))) Reflect.set(container, part, {});
-    container = Reflect.get(container, part) as object;
-  }
-  Reflect.defineProperty(container, key, {
-    value,
-    configurable: true,
-    enumerable: true,
-    writable: true,
-  });
-  if (digits !== undefined) setDigits(container, key, digits);
 }

@@ -71,7 +71,7 @@ export class CksSessionPicker extends CksElement {
   override render(): TemplateResult {
     return html`<section class="stack" aria-labelledby="title">
       <div class="row spread">
-        <h2 id="title">${this.t("sessions.title")}</h2>
+        <h2 id="title" tabindex="-1">${this.t("sessions.title")}</h2>
         <button @click=${() => this.emit("cks-new-session", {})}>${this.t("sessions.new")}</button>
       </div>
       ${this.failureNotice(this.failure)}
@@ -123,11 +123,18 @@ export class CksSessionPicker extends CksElement {
         this.confirming = undefined;
         this.emit("cks-end-session", detail);
       };
+      const back = async () => {
+        this.confirming = undefined;
+        await this.updateComplete;
+        this.renderRoot
+          .querySelector<HTMLElement>(`[data-end="${CSS.escape(session.id)}"]`)
+          ?.focus();
+      };
       return html`<div class="notice warn" role="group">
-        <p>${this.t("sessions.end.confirm")}</p>
+        <p tabindex="-1" data-focus>${this.t("sessions.end.confirm")}</p>
         <div class="row">
           <button class="danger" @click=${end}>${this.t("sessions.end.send")}</button>
-          <button @click=${() => (this.confirming = undefined)}>${this.t("common.back")}</button>
+          <button @click=${back}>${this.t("common.back")}</button>
         </div>
       </div>`;
     }
@@ -139,7 +146,7 @@ export class CksSessionPicker extends CksElement {
               ${this.t("sessions.continue")}${named}
             </button>`
       }
-      <button class="quiet" @click=${() => (this.confirming = session.id)}>
+      <button class="quiet" data-end=${session.id} @click=${() => (this.confirming = session.id)}>
         ${this.t("sessions.end")}${named}
       </button>
     </div>`;

@@ -140,7 +140,8 @@ export const base = css`
   button:hover:not(:disabled) {
     background: var(--_raised);
   }
-  button:disabled {
+  button:disabled,
+  button[aria-disabled="true"] {
     cursor: not-allowed;
     opacity: 0.55;
   }

@@ -82,7 +82,7 @@ export class CksTaskList extends CksElement {
     return html`<section class="stack" aria-labelledby="title">
       <div class="stack tight">
         <div class="row spread">
-          <h2 id="title">${this.t("tasks.title")}</h2>
+          <h2 id="title" tabindex="-1">${this.t("tasks.title")}</h2>
           ${total > 0 ? html`<span class="muted">${summary}</span>` : ""}
         </div>
         ${

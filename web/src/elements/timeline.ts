@@ -79,7 +79,7 @@ export class CksTimeline extends SubjectElement {
 
   override render(): TemplateResult {
     return html`<section class="stack" aria-labelledby="title">
-      <h2 id="title">${this.t("timeline.title")}</h2>
+      <h2 id="title" tabindex="-1">${this.t("timeline.title")}</h2>
       ${
         this.events.length === 0
           ? html`<p class="muted">${this.t("timeline.empty")}</p>`

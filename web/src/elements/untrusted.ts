@@ -15,9 +15,9 @@ const LINK =
 const JOINED =
   /[\p{Extended_Pictographic}\ufe0f\p{Script=Arabic}\p{Script=Devanagari}\p{Script=Bengali}\p{Script=Sinhala}\p{Script=Malayalam}]/u;
 
-/** Shows hidden characters by their code points. */
-export function visibleText(text: string, describe: (code: string) => string): Rendered[] {
-  const parts: Rendered[] = [];
+/** Splits a text at its hidden characters, which `mark` shows. */
+function split<T>(text: string, mark: (code: string) => T): (string | T)[] {
+  const parts: (string | T)[] = [];
   let end = 0;
   for (const match of text.matchAll(HIDDEN)) {
     const [character] = match;
@@ -28,13 +28,22 @@ export function visibleText(text: string, describe: (code: string) => string): R
     parts.push(text.slice(end, match.index));
     end = match.index + character.length;
     const hex = character.codePointAt(0)?.toString(16).toUpperCase().padStart(4, "0");
-    const code = `U+${hex}`;
-    parts.push(
-      html`<span class="control-character" role="img" aria-label=${describe(code)}>${code}</span>`,
-    );
+    parts.push(mark(`U+${hex}`));
   }
   parts.push(text.slice(end));
   return parts;
+}
+
+/** Shows hidden characters by their code points. */
+export function visibleText(text: string, describe: (code: string) => string): Rendered[] {
+  const mark = (code: string) =>
+    html`<span class="control-character" role="img" aria-label=${describe(code)}>${code}</span>`;
+  return split<Rendered>(text, mark);
+}
+
+/** Text for a place that has no markup, for example an option. */
+export function plainText(text: string): string {
+  return split(text, (code) => `[${code}]`).join("");
 }
 
 /** Text in its own direction, with hidden characters made visible. */

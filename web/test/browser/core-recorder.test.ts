@@ -1,6 +1,6 @@
-import { describe, expect, test, vi } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { chatkitHandlers, recordChatKit } from "../../src/core/chatkit.js";
-import { EventRecorder } from "../../src/core/recorder.js";
+import { EventRecorder, EventTooLargeError } from "../../src/core/recorder.js";
 import { ChatSession } from "../../src/core/session.js";
 import { FakeApi, json, OFFLINE, problem, SESSION_ID } from "./support.js";
 
@@ -109,6 +109,168 @@ describe("recorder", () => {
       threadId: "cthr_1",
     });
     session.close();
+    await recorder.close();
+  });
+
+  test.each([
+    ["a payload of more than 16 KiB", "custom_x", { text: "é".repeat(8192) }],
+    ["a payload of more than 256 KiB", "custom_x", { text: "x".repeat(300_000) }],
+    ["values of a form of more than 16 KiB", "form_submit", { form: "f", values: "x".repeat(2e4) }],
+  ])("an_event_with_%s_is_rejected_and_the_others_are_sent", async (_size, type, payload) => {
+    const api = new FakeApi(recorded());
+    const rejected: [string, unknown][] = [];
+    const recorder = new EventRecorder({
+      client: api.client(),
+      sessionId: SESSION_ID,
+      delay: 1e6,
+      onRejected: ({ id }, error) => rejected.push([id, error]),
+    });
+    const [large, other] = [recorder.record(type, payload), recorder.record("custom_y", {})];
+    await recorder.flush();
+    expect(ids(api)).toEqual([[other]]);
+    expect(recorder.pending).toBe(0);
+    expect(rejected.map(([id]) => id)).toEqual([large]);
+    const error = rejected[0]?.[1];
+    expect(error).toBeInstanceOf(EventTooLargeError);
+    expect((error as EventTooLargeError).bytes).toBeGreaterThan(16 * 1024);
+    await recorder.close();
+  });
+
+  test("an_event_of_16_kib_is_sent_and_batches_have_at_most_256_kib", async () => {
+    const api = new FakeApi(recorded(), recorded());
+    const recorder = new EventRecorder({ client: api.client(), sessionId: SESSION_ID, delay: 1e6 });
+    const empty = JSON.stringify({ text: "" }).length;
+    const text = "x".repeat(16 * 1024 - empty);
+    const expected = Array.from({ length: 20 }, () => recorder.record("custom_x", { text }));
+    await recorder.flush();
+    expect(ids(api).flat()).toEqual(expected);
+    const sizes = api.calls.map((call) => new TextEncoder().encode(call.text).length);
+    expect(sizes).toHaveLength(2);
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(256 * 1024);
+    await recorder.close();
+  });
+
+  test("a_payload_that_is_not_json_is_rejected", async () => {
+    const api = new FakeApi(recorded());
+    const rejected: string[] = [];
+    const recorder = new EventRecorder({
+      client: api.client(),
+      sessionId: SESSION_ID,
+      delay: 1e6,
+      onRejected: ({ id }) => rejected.push(id),
+    });
+    const circular: Record<string, unknown> = {};
+    circular["self"] = circular;
+    const bad = [recorder.record("custom_x", circular), recorder.record("custom_y", { n: 1n })];
+    const good = recorder.record("custom_z", {});
+    await recorder.flush();
+    expect(rejected).toEqual(bad);
+    expect(ids(api)).toEqual([[good]]);
+    await recorder.close();
+  });
+
+  test("a_listener_that_throws_does_not_hold_the_others_back", async () => {
+    const api = new FakeApi(problem(422, "invalid_request"), recorded());
+    const reported = vi.spyOn(globalThis, "reportError").mockReturnValue();
+    const recorder = new EventRecorder({
+      client: api.client(),
+      sessionId: SESSION_ID,
+      delay: 1e6,
+      onRejected: () => {
+        throw new Error("broken");
+      },
+    });
+    recorder.record("custom_x", {});
+    await recorder.flush();
+    recorder.record("custom_y", {});
+    await recorder.flush();
+    expect(recorder.pending).toBe(0);
+    expect(reported).toHaveBeenCalledOnce();
+    await recorder.close();
+  });
+
+  test("a_payload_is_sent_as_it_was_recorded", async () => {
+    const api = new FakeApi(recorded());
+    const recorder = new EventRecorder({ client: api.client(), sessionId: SESSION_ID, delay: 1e6 });
+    const payload = { values: { step: 1 } };
+    recorder.record("custom_x", payload);
+    payload.values.step = 2;
+    await recorder.flush();
+    expect(api.calls[0]?.body).toMatchObject([{ payload: { values: { step: 1 } } }]);
+    await recorder.close();
+  });
+});
+
+describe("recorder after a failure", () => {
+  afterEach(() => vi.useRealTimers());
+
+  const realTimeout = globalThis.setTimeout;
+
+  /** Advances the clock, and lets the bodies of requests be read, which timers do not do. */
+  async function advance(milliseconds: number): Promise<void> {
+    await vi.advanceTimersByTimeAsync(milliseconds);
+    await new Promise((resolve) => realTimeout(resolve, 30));
+    await vi.advanceTimersByTimeAsync(0);
+  }
+
+  /** A recorder whose first request ends with `replies` while another event is recorded. */
+  async function interrupted(...replies: ConstructorParameters<typeof FakeApi>) {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "Date"] });
+    const api = new FakeApi();
+    const recorder = new EventRecorder({ client: api.client(), sessionId: SESSION_ID });
+    const [first, ...rest] = replies;
+    api.reply(
+      () => {
+        recorder.record("custom_second", {});
+        return first as Response;
+      },
+      ...rest,
+    );
+    api.reply(json({ events: [] }, { status: 201 }));
+    recorder.record("custom_first", {});
+    await advance(500);
+    const sent = api.calls.length;
+    return { api, recorder, sent, after: () => api.calls.length - sent };
+  }
+
+  test("it_waits_as_long_as_retry_after_states", async () => {
+    const { recorder, sent, after } = await interrupted(problem(429, "rate_limited", {}, 90));
+    expect(sent).toBe(1);
+    recorder.record("custom_third", {});
+    await recorder.flush();
+    window.dispatchEvent(new Event("online"));
+    await advance(88_000);
+    expect(after()).toBe(0);
+    await advance(2000);
+    expect(after()).toBe(1);
+    expect(recorder.pending).toBe(0);
+    await recorder.close();
+  });
+
+  test("it_backs_off_while_events_are_recorded", async () => {
+    const { recorder, sent, after } = await interrupted(OFFLINE, OFFLINE, OFFLINE, OFFLINE);
+    expect(sent).toBe(2);
+    await advance(1900);
+    expect(after()).toBe(0);
+    await advance(100);
+    expect(after()).toBe(2);
+    // The second pause is twice as long.
+    await advance(3900);
+    expect(after()).toBe(2);
+    await advance(100);
+    expect(after()).toBe(3);
+    expect(recorder.pending).toBe(0);
+    await recorder.close();
+  });
+
+  test("events_that_follow_a_success_are_sent_at_once", async () => {
+    const { api, recorder } = await interrupted(OFFLINE, OFFLINE);
+    await advance(2000);
+    expect(recorder.pending).toBe(0);
+    api.reply(json({ events: [] }, { status: 201 }));
+    recorder.record("custom_third", {});
+    await advance(500);
+    expect(recorder.pending).toBe(0);
     await recorder.close();
   });
 });

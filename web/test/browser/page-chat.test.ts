@@ -196,6 +196,17 @@ describe("conversation", () => {
     expect(conversation.state).toMatchObject({ items: [RUNNING], error: undefined });
   });
 
+  test("a_card_is_not_busy_after_an_answer_that_cannot_be_read", async () => {
+    await resume(HELD);
+    const go = { type: "call.continue", payload: {}, streaming: true };
+    chat.reply(
+      () => new Response(null, { status: 422 }),
+      () => new Response("{"),
+    );
+    await conversation.act(HELD, go);
+    expect(conversation.state).toMatchObject({ acting: undefined, activity: "idle" });
+  });
+
   test("an_ended_call_is_continued_once_and_its_stream_redraws_the_card", async () => {
     const gone = card("Done.", "check-circle");
     await resume(HELD);

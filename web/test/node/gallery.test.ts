@@ -1,4 +1,4 @@
-// Visits each scene of the gallery as it would be served: under a strict content security policy.
+// Visits each example of the gallery as it would be served: under a strict content security policy.
 
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
@@ -10,15 +10,15 @@ const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 const TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
 
 let gallery: Gallery;
-let scenes: string[];
+let examples: string[];
 let axe: string;
 
 beforeAll(async () => {
   gallery = await openGallery();
   axe = await readFile(AXE, "utf8");
   const page = await gallery.browser.newPage();
-  await page.goto(`${gallery.url}?scene=none`);
-  scenes = (await readySignal(page)).split(" ");
+  await page.goto(`${gallery.url}?example=none`);
+  examples = (await readySignal(page)).split(" ");
   await page.close();
 });
 
@@ -47,7 +47,7 @@ function watch(page: Page): string[] {
   return faults;
 }
 
-/** Shows all scenes in one page. Returns what `check` found, and what the page did wrong. */
+/** Shows all examples in one page. Returns what `check` found, and what the page did wrong. */
 async function visit(
   options: Parameters<Gallery["browser"]["newPage"]>[0],
   query: string,
@@ -58,7 +58,7 @@ async function visit(
   await page.goto(`${gallery.url}?${query}`);
   await readySignal(page);
   const shown = await page.locator("main > section").count();
-  expect(shown, "scenes that are shown").toBe(scenes.length);
+  expect(shown, "examples that are shown").toBe(examples.length);
   const found = await check(page);
   await page.close();
   return [...found, ...faults];
@@ -98,8 +98,8 @@ function smallTargets(): string[] {
   return small;
 }
 
-/** Scenes that are wider than the window. Runs in the page. */
-function wideScenes(): string[] {
+/** Examples that are wider than the window. Runs in the page. */
+function wideExamples(): string[] {
   return [...document.querySelectorAll("main > section")]
     .filter(({ scrollWidth, clientWidth }) => scrollWidth > clientWidth)
     .map(({ id, scrollWidth }) => `${id} is ${scrollWidth} pixels wide`);
@@ -117,14 +117,14 @@ function runningAnimations(): string[] {
 }
 
 describe("gallery", () => {
-  test("has scenes of every element", () => {
-    const kinds = new Set(scenes.map((scene) => scene.split("-")[0]));
+  test("has examples of every element", () => {
+    const kinds = new Set(examples.map((example) => example.split("-")[0]));
     const expected = ["card", "inbox", "form", "tasks", "handover", "sessions", "transcript"];
     expect([...kinds]).toEqual(expect.arrayContaining([...expected, "timeline", "metrics"]));
-    expect(scenes.length).toBeGreaterThan(60);
+    expect(examples.length).toBeGreaterThan(60);
   });
 
-  test("scenes_pass_axe_and_have_targets_of_44_pixels", async () => {
+  test("examples_pass_axe_and_have_targets_of_44_pixels", async () => {
     const found = await visit({ colorScheme: "light" }, "lang=en", async (page) => [
       ...(await violations(page)),
       ...(await page.evaluate(smallTargets)),
@@ -132,7 +132,7 @@ describe("gallery", () => {
     expect(found).toEqual([]);
   });
 
-  test("scenes_in_dark_colours_with_reduced_motion_pass_axe_and_do_not_move", async () => {
+  test("examples_in_dark_colours_with_reduced_motion_pass_axe_and_do_not_move", async () => {
     const options = { colorScheme: "dark", reducedMotion: "reduce" } as const;
     const found = await visit(options, "lang=en", async (page) => [
       ...(await violations(page)),
@@ -143,7 +143,7 @@ describe("gallery", () => {
 
   test("axe_with_faults_in_a_shadow_root_finds_them", async () => {
     const page = await gallery.browser.newPage();
-    await page.goto(`${gallery.url}?scene=card-policy-reject`);
+    await page.goto(`${gallery.url}?example=card-policy-reject`);
     await readySignal(page);
     await page.evaluate(() => {
       const root = document.querySelector("cks-approval-card")?.shadowRoot as ShadowRoot;
@@ -155,32 +155,32 @@ describe("gallery", () => {
     await page.close();
   });
 
-  test("scenes_in_a_window_of_320_pixels_do_not_scroll_sideways", async () => {
+  test("examples_in_a_window_of_320_pixels_do_not_scroll_sideways", async () => {
     const viewport = { width: 320, height: 640 };
-    const found = await visit({ viewport }, "lang=de", (page) => page.evaluate(wideScenes));
+    const found = await visit({ viewport }, "lang=de", (page) => page.evaluate(wideExamples));
     expect(found).toEqual([]);
   });
 
-  test("a_scene_without_reduced_motion_animates", async () => {
+  test("a_example_without_reduced_motion_animates", async () => {
     const page = await gallery.browser.newPage({ reducedMotion: "no-preference" });
-    await page.goto(`${gallery.url}?scene=card-sending`);
+    await page.goto(`${gallery.url}?example=card-sending`);
     await readySignal(page);
     expect(await page.evaluate(runningAnimations)).toEqual(["turn"]);
     await page.close();
   });
 
-  test("scenes_in_forced_colours_from_right_to_left_pass_axe_and_fit", async () => {
+  test("examples_in_forced_colours_from_right_to_left_pass_axe_and_fit", async () => {
     const options = { forcedColors: "active", viewport: { width: 900, height: 700 } } as const;
     const found = await visit(options, "dir=rtl", async (page) => [
       ...(await violations(page)),
-      ...(await page.evaluate(wideScenes)),
+      ...(await page.evaluate(wideExamples)),
     ]);
     expect(found).toEqual([]);
   });
 
   test("a_status_in_forced_colours_has_a_border", async () => {
     const page = await gallery.browser.newPage({ forcedColors: "active" });
-    await page.goto(`${gallery.url}?scene=card-approved`);
+    await page.goto(`${gallery.url}?example=card-approved`);
     await readySignal(page);
     const border = await page
       .locator("cks-approval-card .notice.good")
@@ -189,10 +189,31 @@ describe("gallery", () => {
     await page.close();
   });
 
+  test("the_chosen_row_and_new_rows_in_forced_colours_are_marked", async () => {
+    const page = await gallery.browser.newPage({ forcedColors: "active" });
+    await page.goto(`${gallery.url}?example=inbox-chosen`);
+    await readySignal(page);
+    const border = await page
+      .locator("cks-inbox .item.selected")
+      .evaluate((row) => getComputedStyle(row).borderInlineStartWidth);
+    expect(border).toBe("4px");
+    await page.goto(`${gallery.url}?example=inbox-arrivals`);
+    await readySignal(page);
+    const colours = await page
+      .locator("cks-inbox .item.new .what")
+      .first()
+      .evaluate((text) => [
+        getComputedStyle(text, "::before").backgroundColor,
+        getComputedStyle(document.body).backgroundColor,
+      ]);
+    expect(colours[0]).not.toBe(colours[1]);
+    await page.close();
+  });
+
   test("the_layout_from_right_to_left_is_mirrored", async () => {
     const page = await gallery.browser.newPage({ viewport: { width: 900, height: 700 } });
     const isApproveFirst = async (dir: string) => {
-      await page.goto(`${gallery.url}?scene=card-policy&dir=${dir}`);
+      await page.goto(`${gallery.url}?example=card-policy&dir=${dir}`);
       await readySignal(page);
       const left = (id: string) =>
         page.locator(id).evaluate((button) => button.getBoundingClientRect().x);
@@ -206,7 +227,7 @@ describe("gallery", () => {
   test("a_violation_of_the_policy_is_noticed", async () => {
     const page = await gallery.browser.newPage();
     const faults = watch(page);
-    await page.goto(`${gallery.url}?scene=none`);
+    await page.goto(`${gallery.url}?example=none`);
     await readySignal(page);
     // Markup that a script inserts is refused by Trusted Types, and so are foreign images.
     const error = await page.evaluate(() => {

@@ -7,17 +7,10 @@ import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { chromium, type Browser } from "playwright";
 import { build } from "vite";
+import { block } from "./examples.js";
 
-/** The strictest policy under which a page with the elements works. */
-export const POLICY = [
-  "default-src 'none'",
-  "script-src 'self'",
-  "style-src 'self'",
-  "base-uri 'none'",
-  "form-action 'none'",
-  "require-trusted-types-for 'script'",
-  "trusted-types lit-html",
-].join("; ");
+/** The policy of README.md. */
+const POLICY = block("Content security policy").replace(/\s+/g, " ").trim();
 
 const TYPES: Record<string, string> = {
   ".css": "text/css",

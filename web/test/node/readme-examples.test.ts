@@ -8,7 +8,7 @@ import { chromium, type Browser, type Page, type Route } from "playwright";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { build } from "vite";
 import * as fixtures from "../../gallery/fixtures.js";
-import { examples } from "./examples.js";
+import { block, examples } from "./examples.js";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const FOLDER = `${ROOT}dist-examples-run`;
@@ -153,6 +153,25 @@ describe("examples of README.md", () => {
     await approve(page, `${inbox} cks-approval-card`);
     await page.locator(inbox, { hasText: "Approved by" }).waitFor();
     expect(decisions).toEqual([decision]);
+    await page.close();
+  });
+
+  test("custom_properties_change_the_design", async () => {
+    const { page } = await run("inbox");
+    await page.addStyleTag({ content: block("Colours and fonts") });
+    await page.locator("body > cks-inbox button.open").first().click();
+    const button = page.locator("body > cks-inbox cks-approval-card #decide-approve");
+    const style = await button.evaluate((shown) => {
+      const { backgroundColor, color, fontFamily } = getComputedStyle(shown);
+      const article = shown.closest("article") as HTMLElement;
+      return { backgroundColor, color, fontFamily, radius: getComputedStyle(article).borderRadius };
+    });
+    expect(style).toEqual({
+      backgroundColor: "rgb(11, 110, 79)",
+      color: "rgb(255, 255, 255)",
+      fontFamily: "Inter, sans-serif",
+      radius: "6px",
+    });
     await page.close();
   });
 

@@ -1,10 +1,10 @@
 // The examples of README.md are compiled against the built package.
 
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import ts from "typescript";
 import { describe, expect, test } from "vitest";
-import { examples } from "./examples.js";
+import { block, directivesOf, examples, table } from "./examples.js";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const FOLDER = `${ROOT}dist-examples`;
@@ -45,5 +45,41 @@ describe("README.md", () => {
   test("an_example_with_a_fault_does_not_compile", () => {
     const broken = files.map(({ name, code }) => ({ name, code: code.replace("decidable", "x") }));
     expect(compile(broken).join()).toContain("inbox.ts");
+  });
+
+  test("content_security_policy_is_that_of_the_page_of_the_local_stack", () => {
+    const headers = new URL("../../../tools/dev-tools/src/dev/page/headers.rs", import.meta.url);
+    const [, code = ""] =
+      /pub fn policy.*?\{\s*\[(.*?)\]\s*\.join/s.exec(readFileSync(headers, "utf8")) ?? [];
+    const ofPage = directivesOf([...code.matchAll(/"(.*?)"/g)].map(([, part]) => part).join(";"));
+    const stated = directivesOf(block("Content security policy"));
+    expect(stated.size).toBeGreaterThan(5);
+    // Each page connects to other hosts, and has images, fonts and reports of its own.
+    const own = ["connect-src", "font-src", "frame-ancestors", "img-src", "report-uri"];
+    for (const name of own) [stated, ofPage].forEach((directives) => directives.delete(name));
+    expect(Object.fromEntries(stated)).toEqual(Object.fromEntries(ofPage));
+  });
+
+  test("properties_are_those_of_the_elements", () => {
+    const folder = `${ROOT}src/elements`;
+    const code = readdirSync(folder).map((file) => readFileSync(`${folder}/${file}`, "utf8"));
+    const used = [...code.join().matchAll(/var\((--cks-[a-z-]+)/g)].map(([, name]) => name);
+    const stated = table("Colours and fonts").flatMap(([cell = ""]) => {
+      const names = [...cell.matchAll(/`(--[a-z-]+)`/g)].map(([, name]) => name ?? "");
+      return cell.includes("with `-soft`") ? names.flatMap((n) => [n, `${n}-soft`]) : names;
+    });
+    expect(new Set(stated)).toEqual(new Set(used));
+  });
+
+  test("sizes_are_the_limits_of_ci", () => {
+    const json = readFileSync(`${ROOT}.size-limit.json`, "utf8");
+    const limits = JSON.parse(json) as { name: string; limit: string }[];
+    expect(table("Size")).toEqual(limits.map(({ name, limit }) => [name, limit]));
+    const kilobytes = (name: string) =>
+      parseFloat(limits.find((limit) => limit.name.startsWith(name))?.limit ?? "");
+    const readme = readFileSync(`${ROOT}README.md`, "utf8");
+    const [, page, form] = /card loads (\S+) kB at most, and (\S+) kB more/.exec(readme) ?? [];
+    expect(Number(page)).toBe(kilobytes("core and card") + kilobytes("Lit"));
+    expect(Number(form)).toBe(kilobytes("form"));
   });
 });
