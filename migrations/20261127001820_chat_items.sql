@@ -45,9 +45,36 @@ as $$
   end
 $$;
 
+-- Records an action of the page that names no item as an event of its session, with the payload of
+-- the action if an event can hold it. The event is not routed: the model answers the action.
+create or replace function chatkit_private.record_page_action(
+  p_session public.chat_sessions,
+  p_thread_id text,
+  p_action jsonb
+) returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_payload jsonb := p_action -> 'payload';
+begin
+  perform chatkit_private.append_event(
+    p_session.id, chatkit_private.new_id(), 'button_click',
+    jsonb_build_object('action', p_action -> 'type', 'threadId', p_thread_id)
+      || case
+        when jsonb_typeof(v_payload) = 'object' and octet_length(v_payload::text) <= 16384
+          then jsonb_build_object('data', v_payload)
+        else '{}'
+      end,
+    'user', p_session.user_id::text
+  );
+end
+$$;
+
 -- Appends an item to a thread that the caller has locked, together with the session. The kind
 -- decides whether readers see it. An item that is stored already is not added again. An item of a
--- deleted thread is hidden: it is for the transcript only.
+-- deleted thread is hidden: it is for the transcript only. The note of a page's action is an event
+-- of the session too.
 create or replace function chatkit_private.append_item(
   p_session public.chat_sessions,
   p_thread_id text,
@@ -81,6 +108,11 @@ begin
     ) values (
       p_session.org_id, p_session.user_id, p_thread_id, v_thread_seq, v_kind, v_item, v_hidden_at
     );
+    if v_kind = 'hidden_context_item' and jsonb_typeof(v_item #> '{content,action}') = 'object' then
+      perform chatkit_private.record_page_action(
+        p_session, p_thread_id, v_item #> '{content,action}'
+      );
+    end if;
     return;
   end if;
   update public.chat_sessions as s

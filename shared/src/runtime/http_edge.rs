@@ -81,7 +81,8 @@ impl HttpEdge {
                 problem::response(&error, &path, &context.request_id, self.route.method.as_str()).map(B::from)
             });
             self.cors.apply(&headers, response.headers_mut());
-            let id = HeaderValue::from_str(&context.request_id);
+            // A streamed response is sent with its headers as JSON texts, so they must be ASCII.
+            let id = HeaderValue::from_str(&context.request_id).ok().filter(|id| id.to_str().is_ok());
             response.headers_mut().extend(id.map(|id| (HeaderName::from_static("x-request-id"), id)));
             response
         }

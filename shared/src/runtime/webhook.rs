@@ -147,7 +147,7 @@ impl<W: Webhook> WebhookService<W> {
     /// Returns the reason to reject a request, if there is one.
     async fn rejection(&self, request: &HttpEvent) -> Option<Error> {
         let given = request.headers.get(HEADER).map_or(b"".as_slice(), |given| given.as_bytes());
-        let contains = |secrets: &WebhookSecrets| secrets.contains(given).then_some(());
+        let contains = |secrets: &WebhookSecrets| if secrets.contains(given) { Some(()) } else { None };
         if self.secrets.find(contains).await.is_none() {
             return Some(Error::new(ErrorCode::WebhookSecretRefused));
         }

@@ -1,12 +1,17 @@
 //! Sessions of other users, at every endpoint that takes a session id.
 
 use anyhow::{Result, ensure};
+use http_client::Method;
 use local_stack::LocalStack;
 use local_stack::supabase::OrgRole;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::client::{TestClient, TestResponse};
+
+/// One for each endpoint that takes a session id.
+const OPERATIONS: [&str; 8] =
+    ["read", "messages", "list events", "record an event", "stop", "cancel", "resume", "refresh"];
 
 #[tokio::test]
 async fn session_of_another_user_is_answered_like_a_missing_one() -> Result<()> {
@@ -18,7 +23,7 @@ async fn session_of_another_user_is_answered_like_a_missing_one() -> Result<()> 
     let owner_elsewhere = TestClient::in_organisation(&stack, stranger.user.org_id, OrgRole::Owner).await?;
     let missing = format!("/chatkit/sessions/{}", Uuid::now_v7());
     for caller in [&colleague, &stranger, &owner_elsewhere] {
-        for operation in ["read", "messages", "cancel", "events", "resume"] {
+        for operation in OPERATIONS {
             let of_other_user =
                 request(caller, operation, &session).await?.problem(404, "session_not_found")?;
             let of_missing = request(caller, operation, &missing).await?.problem(404, "session_not_found")?;
@@ -36,9 +41,11 @@ async fn request(caller: &TestClient, operation: &str, session: &str) -> Result<
     match operation {
         "read" => caller.get(session).await,
         "messages" => caller.get(&format!("{session}/messages")).await,
+        "list events" => caller.get(&format!("{session}/events")).await,
+        "record an event" => caller.record_event(session, "button_click", json!({ "action": "a" })).await,
+        "stop" => caller.send(Method::POST, &format!("{session}/stop"), &[], None).await,
         "cancel" => caller.cancel(session).await,
-        "events" => caller.record_event(session, "button_click", json!({ "action": "a" })).await,
-        _ => caller.post("/chatkit/sessions", json!({ "sessionId": id, "purpose": "resume" })).await,
+        purpose => caller.post("/chatkit/sessions", json!({ "sessionId": id, "purpose": purpose })).await,
     }
 }
 

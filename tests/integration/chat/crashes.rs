@@ -8,6 +8,7 @@ use local_stack::chat_client::ThreadView;
 use local_stack::model::{Delta, Gate, Script};
 use local_stack::supabase::Fault;
 use serde_json::json;
+use tokio::time::{Instant, timeout_at};
 
 use super::fixture::{ChatPage, expire_leases, text, until_saved};
 
@@ -72,13 +73,20 @@ async fn answer_survives_an_outage_of_supabase() -> Result<()> {
     stream.until("thread.item.added").await?;
     stack.supabase().set_fault(Fault::Unavailable).await;
     gate.open();
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    let end_of_outage = Instant::now() + Duration::from_secs(3);
+    while let Ok(event) = timeout_at(end_of_outage, stream.next()).await {
+        ensure!(event?.is_some(), "the stream ended in the outage: {:#?}", stream.events());
+    }
+    let sent = stream.events();
     ensure!(
-        !stream
-            .events()
+        sent.iter().any(|event| event["update"]["delta"] == "is paid."),
+        "the outage holds back what the model says: {sent:#?}"
+    );
+    ensure!(
+        !sent
             .iter()
             .any(|event| event["item"]["type"] == "assistant_message" && event["type"] == "thread.item.done"),
-        "the answer is done before it is stored"
+        "the answer is done before it is stored: {sent:#?}"
     );
     stack.supabase().set_fault(Fault::None).await;
     let view = ThreadView::from_events(&stream.finish().await?)?;

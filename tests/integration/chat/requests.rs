@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use local_stack::LocalStack;
-use local_stack::chat_client::ThreadView;
+use local_stack::chat_client::{ChatStream, ThreadView};
 use serde_json::{Value, json};
 
 use super::fixture::{ChatPage, text};
@@ -157,5 +157,50 @@ async fn custom_action_without_an_item_is_answered() -> Result<()> {
     ensure!(page.chat.items(&thread_id).await? == view.items(), "{view:#?}");
     let input = stack.model().requests()[1].body["input"].to_string();
     ensure!(input.contains("show_invoice"), "the model does not know the action: {input}");
+    Ok(())
+}
+
+/// An action is something that the user did, so the session's timeline has it: once, however often
+/// the request is repeated.
+#[tokio::test]
+async fn custom_action_without_an_item_is_an_event_of_the_session() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    let page = ChatPage::open(&stack).await?;
+    let view = ThreadView::from_events(&page.chat.create_thread("Hello").await?.finish().await?)?;
+    let thread_id = text(&view.thread["id"]);
+    // An event has less space than an action.
+    let large = json!({ "note": "x".repeat(20_000) });
+    let mut expected = Vec::new();
+    for (key, payload, data) in [
+        ("object", Some(json!({ "invoice": "42" })), Some(json!({ "invoice": "42" }))),
+        ("text", Some(json!("42")), None),
+        ("large", Some(large), None),
+        ("none", None, None),
+    ] {
+        let mut action = json!({ "type": key });
+        action.as_object_mut().unwrap().extend(payload.map(|payload| ("payload".to_owned(), payload)));
+        let params = json!({ "thread_id": thread_id, "action": action });
+        for _ in 0..2 {
+            let request = page.chat.request("threads.custom_action", params.clone());
+            let response = request.header("idempotency-key", key).send().await?;
+            ChatStream::new(response).await?.finish().await?;
+        }
+        let mut payload = json!({ "action": key, "threadId": thread_id });
+        payload.as_object_mut().unwrap().extend(data.map(|data| ("data".to_owned(), data)));
+        expected.push(json!({ "type": "button_click", "actorType": "user", "payload": payload }));
+    }
+    let path = format!("/chatkit/sessions/{}/events", page.session_id);
+    let timeline = page.user.get(&path).await?.expect(200)?;
+    let events: Vec<_> = timeline["events"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|event| {
+            let Value::Object(event) = event else { return Value::Null };
+            let fields = ["type", "actorType", "payload"].map(|name| (name.to_owned(), event[name].clone()));
+            Value::Object(fields.into_iter().collect())
+        })
+        .collect();
+    ensure!(events == expected, "expected {expected:#?}, found {events:#?}");
     Ok(())
 }

@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use serde_json::Value;
+use lambda_http::lambda_runtime::MetadataPrelude;
+use serde_json::{Value, json};
 
 #[derive(Debug, Default)]
 pub struct FuzzReport {
@@ -13,6 +14,8 @@ pub struct FuzzReport {
     pub statuses: BTreeMap<u64, u64>,
     /// Number of responses by error code.
     pub codes: BTreeMap<String, u64>,
+    /// Number of streams with events.
+    pub streams: u64,
 }
 
 /// An event that violated a rule.
@@ -29,6 +32,7 @@ pub struct Fault {
 pub struct CheckedResponse {
     pub status: u64,
     pub code: Option<String>,
+    pub is_stream: bool,
 }
 
 impl CheckedResponse {
@@ -60,8 +64,50 @@ impl CheckedResponse {
             }
             _ => return wrong("the response is invalid"),
         };
-        Ok(Self { status, code })
+        Ok(Self { status, code, is_stream: false })
     }
+
+    /// Validates a response of a function that streams, with its whole body: a stream of events, or
+    /// what a function that does not stream responds. No body is empty.
+    pub fn check_streamed(metadata: &MetadataPrelude, body: &[u8]) -> Result<Self, String> {
+        let status = metadata.status_code.as_u16();
+        let wrong = |rule: &str| Err(format!("{rule}: {metadata:?} {:?}", String::from_utf8_lossy(body)));
+        let mut headers = serde_json::Map::new();
+        for (name, value) in &metadata.headers {
+            let Ok(value) = value.to_str() else { return wrong("a header is not a string") };
+            headers.insert(name.to_string(), value.into());
+        }
+        let Ok(body_text) = std::str::from_utf8(body) else { return wrong("the body is not UTF-8") };
+        match headers.get("content-type").and_then(Value::as_str) {
+            Some("text/event-stream; charset=utf-8") => {
+                if status != 200 || !is_event_stream(body_text) {
+                    return wrong("the stream is invalid");
+                }
+                Ok(Self { status: status.into(), code: None, is_stream: true })
+            }
+            // The response to a preflight request.
+            Some("text/plain") => {
+                if status != 200 || body_text != "\n" {
+                    return wrong("the preflight response is invalid");
+                }
+                Ok(Self { status: status.into(), code: None, is_stream: false })
+            }
+            _ => Self::check(&json!({ "statusCode": status, "headers": headers, "body": body_text })),
+        }
+    }
+}
+
+/// Returns whether a body has events only: at least one, each with one line of JSON, and none that
+/// reports a failure.
+fn is_event_stream(body: &str) -> bool {
+    let events = body.strip_suffix("\n\n").map(|body| body.split("\n\n"));
+    events.is_some_and(|mut events| {
+        events.all(|event| {
+            let data = event.strip_prefix("data: ").filter(|data| !data.contains('\n'));
+            let data = data.and_then(|data| serde_json::from_str::<Value>(data).ok());
+            data.is_some_and(|data| data["type"] != "error")
+        })
+    })
 }
 
 impl FuzzReport {
@@ -70,6 +116,7 @@ impl FuzzReport {
         match outcome {
             Ok(answer) => {
                 *self.statuses.entry(answer.status).or_default() += 1;
+                self.streams += u64::from(answer.is_stream);
                 if let Some(code) = answer.code {
                     *self.codes.entry(code).or_default() += 1;
                 }
@@ -83,6 +130,7 @@ impl FuzzReport {
 
     pub(crate) fn merge(mut self, other: Self) -> Self {
         self.events += other.events;
+        self.streams += other.streams;
         self.faults.extend(other.faults);
         other
             .statuses
@@ -100,6 +148,7 @@ impl fmt::Display for FuzzReport {
         }
         let panics = self.faults.iter().filter(|fault| fault.description == "panicked").count();
         writeln!(f, "{} events, {panics} panics, {} other faults", self.events, self.faults.len() - panics)?;
+        writeln!(f, "{} streams", self.streams)?;
         writeln!(f, "by status: {:?}", self.statuses)?;
         write!(f, "by code: {:?}", self.codes)
     }

@@ -75,7 +75,9 @@ impl SseDecoder {
 
     fn grow(&mut self, bytes: &[u8]) -> Result<(), EventTooLarge> {
         self.size += bytes.len();
-        (self.size <= MAX_EVENT_BYTES).then_some(()).ok_or(EventTooLarge)?;
+        if self.size > MAX_EVENT_BYTES {
+            return Err(EventTooLarge);
+        }
         self.line.extend_from_slice(bytes);
         Ok(())
     }

@@ -75,8 +75,9 @@ pub(super) struct EventReader {
 impl EventReader {
     pub fn push(&mut self, chunk: &[u8]) -> Result<(), ModelCause> {
         self.received += chunk.len();
-        let fits = self.received <= MAX_STREAM_BYTES;
-        fits.then_some(()).ok_or(ModelCause::TooLarge)?;
+        if self.received > MAX_STREAM_BYTES {
+            return Err(ModelCause::TooLarge);
+        }
         self.decoder.push(chunk).map_err(|EventTooLarge| ModelCause::TooLarge)
     }
 

@@ -71,10 +71,18 @@ impl ChatService {
         let store = ChatStore::new(self.service_client.clone(), &context.client_secret);
         let deadline = context.deadline;
         Ok(ChatReply::Json(match request {
+            ChatRequest::CreateThread { input } if !input.attachments.is_empty() => {
+                store.list_threads(1, true, None, deadline).await?;
+                return Err(Error::new(ErrorCode::ChatRequestUnsupported));
+            }
+            ChatRequest::AddUserMessage { thread_id, input } if !input.attachments.is_empty() => {
+                store.list_items(&thread_id, 1, false, None, deadline).await?;
+                return Err(Error::new(ErrorCode::ChatRequestUnsupported));
+            }
             ChatRequest::CreateThread { input } => {
                 let thread_id = new_id(IdPrefix::Thread, &mut SystemSource);
                 let title = history::title(&input.content);
-                let question = user_message(&thread_id, input)?;
+                let question = user_message(&thread_id, input);
                 let begin = BeginChatRunCall {
                     p_is_new_thread: true,
                     p_title: title,
@@ -84,7 +92,7 @@ impl ChatService {
                 return self.begin(store, begin, deadline).await;
             }
             ChatRequest::AddUserMessage { thread_id, input } => {
-                let question = user_message(&thread_id, input)?;
+                let question = user_message(&thread_id, input);
                 let begin =
                     BeginChatRunCall { p_items: vec![question], ..begin_call(&context, &store, thread_id) };
                 return self.begin(store, begin, deadline).await;
@@ -195,14 +203,12 @@ fn new_item(id: String, thread_id: &str, content: ItemContent) -> ThreadItem {
     ThreadItem { id, thread_id: thread_id.to_owned(), created_at: Timestamp::now(), content }
 }
 
-fn user_message(thread_id: &str, input: UserMessageInput) -> Result<ThreadItem, Error> {
-    let UserMessageInput { content, attachments, quoted_text, inference_options } = input;
-    if !attachments.is_empty() {
-        return Err(Error::new(ErrorCode::ChatRequestUnsupported));
-    }
+/// Returns the item of a message without attachments.
+fn user_message(thread_id: &str, input: UserMessageInput) -> ThreadItem {
+    let UserMessageInput { content, attachments: _, quoted_text, inference_options } = input;
     let content =
         ItemContent::UserMessage { content, attachments: Vec::new(), quoted_text, inference_options };
-    Ok(new_item(new_id(IdPrefix::Message, &mut SystemSource), thread_id, content))
+    new_item(new_id(IdPrefix::Message, &mut SystemSource), thread_id, content)
 }
 
 impl From<StoredThread> for Thread {

@@ -190,7 +190,9 @@ impl ErasureRun<'_> {
     /// Returns `deadline_exceeded` if no time is left for another batch.
     fn check_time_left(&self) -> Result<(), Error> {
         let detail = "expire-sessions continues the erasure. Repeat the request to see the result.";
-        let late = || Error::new(ErrorCode::DeadlineExceeded).detail(detail);
-        (!self.until.remaining().is_zero()).then_some(()).ok_or_else(late)
+        if self.until.remaining().is_zero() {
+            return Err(Error::new(ErrorCode::DeadlineExceeded).detail(detail));
+        }
+        Ok(())
     }
 }

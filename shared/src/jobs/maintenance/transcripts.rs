@@ -230,7 +230,10 @@ impl TranscriptCopy<'_> {
     }
 
     fn spend_call(&self) -> Result<(), CopyError> {
-        (!self.context.is_last() && self.budget.spend_call()).then_some(()).ok_or(CopyError::BudgetOver)
+        if self.context.is_last() || !self.budget.spend_call() {
+            return Err(CopyError::BudgetOver);
+        }
+        Ok(())
     }
 
     async fn is_refused(&self, error: &chatkit::Error) -> bool {

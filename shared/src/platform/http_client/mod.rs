@@ -225,10 +225,12 @@ impl From<reqwest::Error> for TransportError {
     /// Removes the URL from the error, since it can hold the id of an organisation or a user.
     fn from(error: reqwest::Error) -> Self {
         let error = error.without_url();
-        match () {
-            () if error.is_connect() => Self::Unreachable(error),
-            () if error.is_timeout() => Self::TimedOut,
-            () => Self::Broken(error),
+        if error.is_connect() {
+            Self::Unreachable(error)
+        } else if error.is_timeout() {
+            Self::TimedOut
+        } else {
+            Self::Broken(error)
         }
     }
 }

@@ -5,6 +5,7 @@ mod budgets;
 mod call_repeats;
 mod call_retention;
 mod calls;
+mod foreign_ids;
 mod late_repeats;
 mod pages;
 mod repeats;

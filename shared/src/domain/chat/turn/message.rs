@@ -150,7 +150,9 @@ impl<S: ItemSource> Turn<S> {
     /// that is done is late and changes nothing.
     fn message_to_complete(&mut self, index: u64) -> Option<&mut OpenMessage> {
         let is_open = matches!(&self.open, Some(OpenItem::Message(message)) if message.index == index);
-        (is_open || !self.messages.contains(&index)).then_some(())?;
+        if !is_open && self.messages.contains(&index) {
+            return None;
+        }
         self.message_with_text(index)
     }
 
@@ -251,7 +253,9 @@ fn to_annotation(annotation: ModelAnnotation) -> Option<Annotation> {
     let (title, kind, index) = match annotation {
         ModelAnnotation::UrlCitation { url, title, end_index } => {
             let scheme = url.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
-            matches!(scheme.as_deref(), Some("https" | "http")).then_some(())?;
+            if !matches!(scheme.as_deref(), Some("https" | "http")) {
+                return None;
+            }
             (title.unwrap_or_else(|| url.clone()), SourceKind::Url { url, attribution: None }, end_index)
         }
         ModelAnnotation::FileCitation { filename, index, .. } => {

@@ -159,15 +159,14 @@ impl ErrorBody {
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let error = &body["error"];
         let code = body["code"].as_str().unwrap_or_default();
-        let (speaker, code, message) = match () {
-            () if is_postgrest_code(code) => (Speaker::PostgRest, code, text(&body["message"])),
-            () if error["message"].is_string() => {
-                (Speaker::OpenAi, error["code"].as_str().unwrap_or_default(), text(&error["message"]))
-            }
-            () => match [&body["message"], &body["msg"], error].into_iter().find_map(text) {
-                Some(message) => (Speaker::Gateway, "", Some(message)),
-                None => (Speaker::Other, "", None),
-            },
+        let (speaker, code, message) = if is_postgrest_code(code) {
+            (Speaker::PostgRest, code, text(&body["message"]))
+        } else if error["message"].is_string() {
+            (Speaker::OpenAi, error["code"].as_str().unwrap_or_default(), text(&error["message"]))
+        } else if let Some(message) = [&body["message"], &body["msg"], error].into_iter().find_map(text) {
+            (Speaker::Gateway, "", Some(message))
+        } else {
+            (Speaker::Other, "", None)
         };
         let code = sanitize_code(code, 60).to_owned();
         Self { speaker, code, message, details: text(&body["details"]), hint: text(&body["hint"]) }

@@ -135,12 +135,15 @@ impl ModelCause {
         if let Some(row) = ROWS.iter().find(|row| row.codes.contains(&code)) {
             return row.cause;
         }
-        match () {
-            () if code.starts_with("rate_limit") || code == "429" => RateLimited,
-            () if code == "invalid_api_key" || code == "authentication_error" => KeyRejected,
-            () if code == "invalid_request_error" => SettingsRejected,
+        if code.starts_with("rate_limit") {
+            return RateLimited;
+        }
+        match code {
+            "429" => RateLimited,
+            "invalid_api_key" | "authentication_error" => KeyRejected,
+            "invalid_request_error" => SettingsRejected,
             // `server_error` of OpenAI, and whatever others call a failure while they answer.
-            () => Unavailable,
+            _ => Unavailable,
         }
     }
 }
