@@ -248,6 +248,32 @@ begin
 end
 $$;
 
+-- Returns an agent's server, with its tools and routes.
+create or replace function chatkit_private.agent_server_response(p_org_id uuid, p_agent_id text)
+returns jsonb
+language sql stable
+set search_path = ''
+as $$
+  select to_jsonb(a) || jsonb_build_object(
+    'created_at', chatkit_private.utc_text(a.created_at),
+    'updated_at', chatkit_private.utc_text(a.updated_at),
+    'tools', (
+      select coalesce(jsonb_agg(to_jsonb(t) - '{org_id,agent_id}'::text[] order by t.name), '[]')
+      from public.agent_tools as t
+      where t.org_id = a.org_id and t.agent_id = a.agent_id
+    ),
+    'routes', (
+      select coalesce(
+        jsonb_agg(to_jsonb(r) - '{place,org_id,agent_id}'::text[] order by r.place), '[]'
+      )
+      from public.agent_routes as r
+      where r.org_id = a.org_id and r.agent_id = a.agent_id
+    )
+  )
+  from public.agent_servers as a
+  where a.org_id = p_org_id and a.agent_id = p_agent_id
+$$;
+
 create or replace function public.register_agent_server(
   p_org_id uuid,
   p_agent_id text,
@@ -324,26 +350,9 @@ begin
          coalesce(nullif(r.value -> 'metadata', 'null'), '{}')
   from jsonb_array_elements(p_routes) with ordinality as r (value, position);
 
-  return jsonb_build_object('agent_server', (
-    select to_jsonb(a) || jsonb_build_object(
-      'created_at', chatkit_private.utc_text(a.created_at),
-      'updated_at', chatkit_private.utc_text(a.updated_at),
-      'tools', (
-        select coalesce(jsonb_agg(to_jsonb(t) - '{org_id,agent_id}'::text[] order by t.name), '[]')
-        from public.agent_tools as t
-        where t.org_id = a.org_id and t.agent_id = a.agent_id
-      ),
-      'routes', (
-        select coalesce(
-          jsonb_agg(to_jsonb(r) - '{place,org_id,agent_id}'::text[] order by r.place), '[]'
-        )
-        from public.agent_routes as r
-        where r.org_id = a.org_id and r.agent_id = a.agent_id
-      )
-    )
-    from public.agent_servers as a
-    where a.org_id = p_org_id and a.agent_id = p_agent_id
-  ));
+  return jsonb_build_object(
+    'agent_server', chatkit_private.agent_server_response(p_org_id, p_agent_id)
+  );
 exception
   when check_violation or not_null_violation or foreign_key_violation or unique_violation
     or data_exception then

@@ -168,11 +168,59 @@ begin
 end
 $$;
 
+-- Deletes up to p_limit rows of a session, in the tables that name it, and returns {rows, counts}:
+-- `counts` is by table. If the list below lacks a table, the table's foreign key blocks the deletion of the
+-- session, and the erasure cannot finish.
+create or replace function chatkit_private.erase_rows_of_session(
+  p_session_id uuid,
+  p_limit integer
+) returns jsonb
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_left integer := p_limit;
+  v_counts jsonb := '{}';
+  v_table text;
+  v_table_gone integer;
+  v_gone integer;
+  v_missed boolean;
+begin
+  -- In an order that satisfies the foreign keys between the tables.
+  foreach v_table in array array[
+    'chat_escalations', 'deliveries', 'delivery_queues', 'chat_events', 'chat_run_chunks',
+    'chat_runs', 'chat_messages', 'chat_tasks', 'chatkit_threads', 'chatkit_sessions',
+    'session_model_settings', 'idle_checks', 'transcripts_due', 'retention_leases',
+    'auto_call_amounts'
+  ] loop
+    exit when v_left = 0;
+    v_table_gone := 0;
+    loop
+      execute format(
+        'delete from public.%1$I as t where t.ctid = any (array('
+        '  select o.ctid from public.%1$I as o where o.session_id = $1 limit $2))', v_table
+      ) using p_session_id, v_left;
+      get diagnostics v_gone = row_count;
+      v_table_gone := v_table_gone + v_gone;
+      v_left := v_left - v_gone;
+      exit when v_left = 0;
+      -- A claim may update a row without the session's lock. The delete above waits for that update
+      -- and then misses the row, which has moved.
+      execute format(
+        'select exists (select from public.%I as o where o.session_id = $1)', v_table
+      ) into v_missed using p_session_id;
+      exit when not v_missed;
+    end loop;
+    v_counts := v_counts || jsonb_build_object(v_table, v_table_gone);
+  end loop;
+  return jsonb_build_object('rows', p_limit - v_left, 'counts', v_counts);
+end
+$$;
+
 -- Erases up to p_limit rows of a session, and returns {erased, rows, wait_seconds, counts}. With
 -- p_keep_shared_threads, items of threads that other sessions use are kept. The session has ended,
 -- and the caller has locked it. A late write finds no session, and every table that refers to
--- sessions rejects rows without one. If the list below lacks a table, the table's foreign key
--- blocks the deletion of the session, and the erasure cannot finish.
+-- sessions rejects rows without one.
 create or replace function chatkit_private.erase_session(
   p_session public.chat_sessions,
   p_limit integer,
@@ -186,11 +234,9 @@ declare
   v_limit integer := greatest(coalesce(p_limit, 1), 1);
   v_left integer := v_limit;
   v_counts jsonb := '{}';
-  v_table text;
-  v_table_gone integer;
   v_gone integer;
-  v_missed boolean;
   v_released jsonb;
+  v_erased jsonb;
   v_threads jsonb;
 begin
   if p_session.status <> 'ended' then
@@ -219,33 +265,9 @@ begin
   v_left := v_left - v_gone;
   v_counts := jsonb_build_object('chat_hidden_items', v_gone);
 
-  -- In an order that satisfies the foreign keys between the tables.
-  foreach v_table in array array[
-    'chat_escalations', 'deliveries', 'delivery_queues', 'chat_events', 'chat_run_chunks',
-    'chat_runs', 'chat_messages', 'chat_tasks', 'chatkit_threads', 'chatkit_sessions',
-    'session_model_settings', 'idle_checks', 'transcripts_due', 'retention_leases',
-    'auto_call_amounts'
-  ] loop
-    exit when v_left = 0;
-    v_table_gone := 0;
-    loop
-      execute format(
-        'delete from public.%1$I as t where t.ctid = any (array('
-        '  select o.ctid from public.%1$I as o where o.session_id = $1 limit $2))', v_table
-      ) using p_session.id, v_left;
-      get diagnostics v_gone = row_count;
-      v_table_gone := v_table_gone + v_gone;
-      v_left := v_left - v_gone;
-      exit when v_left = 0;
-      -- A claim may update a row without the session's lock. The delete above waits for that update
-      -- and then misses the row, which has moved.
-      execute format(
-        'select exists (select from public.%I as o where o.session_id = $1)', v_table
-      ) into v_missed using p_session.id;
-      exit when not v_missed;
-    end loop;
-    v_counts := v_counts || jsonb_build_object(v_table, v_table_gone);
-  end loop;
+  v_erased := chatkit_private.erase_rows_of_session(p_session.id, v_left);
+  v_left := v_left - (v_erased ->> 'rows')::integer;
+  v_counts := v_counts || (v_erased -> 'counts');
   if v_left > 0 then
     v_threads := chatkit_private.erase_threads(p_session.id, v_left);
     v_left := v_left - (v_threads ->> 'links')::integer;

@@ -77,27 +77,23 @@ comment on function public.set_retention is
   'Sets how many days an organisation keeps its ended sessions, and returns the setting. Null '
   'keeps them forever.';
 
-create or replace function public.claim_overdue_sessions(
+-- Returns the ids of up to p_limit overdue sessions that are not leased, in turn: every user gets
+-- the same share, the sessions that ended first.
+create or replace function chatkit_private.overdue_session_ids(
   p_limit integer,
-  p_lease_seconds integer
-) returns jsonb
-language plpgsql security definer
+  p_now timestamptz
+) returns uuid[]
+language plpgsql
 set search_path = ''
 as $$
 declare
-  v_now timestamptz := clock_timestamp();
-  v_limit integer := least(greatest(coalesce(p_limit, 1), 1), 500);
   v_org_ids uuid[];
   v_read integer;
   v_ids uuid[];
   v_owners text[];
-  v_sessions jsonb;
 begin
-  -- A generic plan may scan the whole table; the plan for the actual limit does not.
-  set local plan_cache_mode = force_custom_plan;
-
   -- The sessions that ended first belong to the organisations whose oldest overdue session is the
-  -- oldest, so no more than v_limit organisations have to be read.
+  -- oldest, so no more than p_limit organisations have to be read.
   v_org_ids := array(
     select r.org_id
     from public.org_retention as r
@@ -106,19 +102,19 @@ begin
       from public.chat_sessions as o
       where o.org_id = r.org_id
         and o.status = 'ended'
-        and o.ended_at < v_now - make_interval(days => r.keep_days)
+        and o.ended_at < p_now - make_interval(days => r.keep_days)
         and not exists (
           select from public.retention_leases as l
-          where l.session_id = o.id and l.lease_until > v_now
+          where l.session_id = o.id and l.lease_until > p_now
         )
       order by o.ended_at
       limit 1
     ) as oldest
     order by oldest.ended_at
-    limit v_limit
+    limit p_limit
   );
 
-  foreach v_read in array array[2 * v_limit, 40000] loop
+  foreach v_read in array array[2 * p_limit, 40000] loop
     select array_agg(d.id order by d.ended_at, d.id),
            array_agg(d.org_id::text || d.user_id order by d.ended_at, d.id)
     into v_ids, v_owners
@@ -130,10 +126,10 @@ begin
         from public.chat_sessions as o
         where o.org_id = r.org_id
           and o.status = 'ended'
-          and o.ended_at < v_now - make_interval(days => r.keep_days)
+          and o.ended_at < p_now - make_interval(days => r.keep_days)
           and not exists (
             select from public.retention_leases as l
-            where l.session_id = o.id and l.lease_until > v_now
+            where l.session_id = o.id and l.lease_until > p_now
           )
         order by o.ended_at
         limit v_read
@@ -142,9 +138,29 @@ begin
       order by s.ended_at
       limit v_read
     ) as d;
-    exit when chatkit_private.has_enough_owners(v_owners, v_read, v_limit);
+    exit when chatkit_private.has_enough_owners(v_owners, v_read, p_limit);
   end loop;
-  v_ids := chatkit_private.fair_share(v_ids, v_owners, v_limit);
+  return chatkit_private.fair_share(v_ids, v_owners, p_limit);
+end
+$$;
+
+create or replace function public.claim_overdue_sessions(
+  p_limit integer,
+  p_lease_seconds integer
+) returns jsonb
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  v_now timestamptz := clock_timestamp();
+  v_limit integer := least(greatest(coalesce(p_limit, 1), 1), 500);
+  v_ids uuid[];
+  v_sessions jsonb;
+begin
+  -- A generic plan may scan the whole table; the plan for the actual limit does not.
+  set local plan_cache_mode = force_custom_plan;
+
+  v_ids := chatkit_private.overdue_session_ids(v_limit, v_now);
 
   with free as (
     -- A session that another transaction has locked is claimed next time.

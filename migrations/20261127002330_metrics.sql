@@ -53,6 +53,51 @@ begin
 end
 $$;
 
+-- Returns what the metrics are of: each bucket of a group (level 0), each group (level 1) and the
+-- total (level 3). p_groups are the groups that were counted, and `name` is the JSON of a group.
+create or replace function chatkit_private.metric_cells(
+  p_from timestamptz,
+  p_to timestamptz,
+  p_bucket text,
+  p_group_by text,
+  p_groups text[]
+) returns table (
+  level integer,
+  of_group text,
+  of_bucket timestamptz,
+  name jsonb
+)
+language plpgsql stable
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  v_length interval := chatkit_private.bucket_length(p_bucket);
+  v_origin constant timestamptz := '2000-01-01 00:00:00+00';
+begin
+  return query
+  with buckets as (
+    select b.at
+    from generate_series(date_bin(v_length, p_from, v_origin), p_to, v_length) as b (at)
+    where b.at < p_to
+  ), groups as (
+    select c.of_group, case p_group_by
+      when 'agent' then jsonb_build_object('agent_id', c.of_group)
+      when 'channel' then jsonb_build_object('channel', c.of_group)
+      else '{}'
+    end as name
+    from unnest(p_groups) as c (of_group)
+    union
+    select '', '{}' where p_group_by = 'none'
+  )
+  select 3, '', '-infinity'::timestamptz, case p_group_by when 'none' then '{}'::jsonb end
+  union all
+  select 1, g.of_group, '-infinity', g.name from groups as g where p_group_by <> 'none'
+  union all
+  select 0, g.of_group, b.at, g.name from groups as g cross join buckets as b;
+end
+$$;
+
 -- Returns the metrics of each group and bucket (level 0), each group (level 1) and in total (level
 -- 3) as JSON. `name` identifies the group. Returns no rows if the number of groups times buckets
 -- exceeds 2,500.
@@ -76,9 +121,6 @@ language plpgsql stable
 set search_path = ''
 as $$
 #variable_conflict use_column
-declare
-  v_length interval := chatkit_private.bucket_length(p_bucket);
-  v_origin constant timestamptz := '2000-01-01 00:00:00+00';
 begin
   return query
   with sessions as materialized (
@@ -91,29 +133,14 @@ begin
     select * from chatkit_private.count_deliveries(p_org_id, p_from, p_to, p_bucket, p_group_by)
   ), responses as materialized (
     select * from chatkit_private.count_responses(p_org_id, p_from, p_to, p_bucket, p_group_by)
-  ), buckets as (
-    select b.at
-    from generate_series(date_bin(v_length, p_from, v_origin), p_to, v_length) as b (at)
-    where b.at < p_to
-  ), groups as (
-    -- Every group that was counted has a session that existed in the window.
-    select s.of_group, case p_group_by
-      when 'agent' then jsonb_build_object('agent_id', s.of_group)
-      when 'channel' then jsonb_build_object('channel', s.of_group)
-      else '{}'
-    end as name
-    from sessions as s
-    where s.level = 1
-    union
-    select '', '{}' where p_group_by = 'none'
   ), cells as (
-    select 3 as level, '' as of_group, '-infinity'::timestamptz as of_bucket
-    union all
-    select 1, g.of_group, '-infinity' from groups as g where p_group_by <> 'none'
-    union all
-    select 0, g.of_group, b.at from groups as g cross join buckets as b
+    -- Every group that was counted has a session that existed in the window.
+    select * from chatkit_private.metric_cells(
+      p_from, p_to, p_bucket, p_group_by,
+      array(select s.of_group from sessions as s where s.level = 1)
+    )
   )
-  select level, of_group, of_bucket, g.name, jsonb_build_object(
+  select level, of_group, of_bucket, c.name, jsonb_build_object(
     'sessions', jsonb_build_object(
       'created', coalesce(s.created, 0),
       -- A running sum from the first bucket. A group and the total have a single row.
@@ -170,7 +197,6 @@ begin
   left join escalations as e using (level, of_group, of_bucket)
   left join deliveries as d using (level, of_group, of_bucket)
   left join responses as r using (level, of_group, of_bucket)
-  left join groups as g using (of_group)
   -- A constant condition. If it is false, PostgreSQL joins nothing.
   where (select count(*) from cells as b where b.level = 0) <= 2500;
 end

@@ -18,7 +18,11 @@
 -- deletion leaves no row, and is not a change.
 --
 -- A database that is restored from a dump counts transactions from the beginning. A cursor from
--- before names transactions that have not begun, and the response is then `incomplete`.
+-- before names transactions that have not begun, and the response is then `incomplete`. Restored
+-- rows name such transactions, too. A change that a poll can read has been committed, so its
+-- transaction is below the xmax of the poll's snapshot. A row that names a later transaction was
+-- not changed since the restore, and is not read. When the count has reached that transaction, the
+-- row is returned as if it had changed.
 --
 -- As in escalation_lists.sql, changes_since reads as its owner, and returns rows of the caller's
 -- organisation only. readable_changes returns those that the policies let the caller read. Most
@@ -92,6 +96,7 @@ declare
   -- Bounds the work, also for a cursor that a caller invents. Rows count that changed since the
   -- oldest transaction of the cursor began, also those that the caller already has.
   c_most_examined constant integer := 500;
+  v_xmax xid8 := pg_snapshot_xmax(pg_current_snapshot());
   v_org_id uuid := chatkit_private.caller_org_id();
   v_user_id uuid := auth.uid();
   v_is_approver boolean := chatkit_private.caller_is_approver();
@@ -100,7 +105,7 @@ declare
   v_most bigint;
   v_is_incomplete boolean;
 begin
-  if p_since is null or pg_snapshot_xmax(p_since) > pg_snapshot_xmax(pg_current_snapshot()) then
+  if p_since is null or pg_snapshot_xmax(p_since) > v_xmax then
     return jsonb_build_object(
       'changes', '[]'::jsonb, 'incomplete', true,
       'cursor', chatkit_private.snapshot_cursor(pg_current_snapshot()),
@@ -125,7 +130,7 @@ begin
     from public.chat_sessions as s
     where s.org_id = v_org_id
       and ((p_whole_organisation and v_is_approver) or s.user_id = v_user_id)
-      and s.change_xid >= pg_snapshot_xmin(p_since)
+      and s.change_xid >= pg_snapshot_xmin(p_since) and s.change_xid < v_xmax
     order by s.change_xid desc
     limit c_most_examined + 1
   ) as c;
@@ -147,7 +152,7 @@ begin
     from public.chat_escalations as e
     where e.org_id = v_org_id
       and (v_is_approver or e.user_id = v_user_id)
-      and e.change_xid >= pg_snapshot_xmin(p_since)
+      and e.change_xid >= pg_snapshot_xmin(p_since) and e.change_xid < v_xmax
     order by e.change_xid desc
     limit c_most_examined + 1
   ) as c;

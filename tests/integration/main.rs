@@ -16,6 +16,7 @@ mod docs;
 mod doctor;
 mod end_to_end;
 mod jobs;
+mod migrations;
 mod observability;
 mod reliability;
 mod security;

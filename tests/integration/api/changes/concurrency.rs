@@ -7,15 +7,19 @@ use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
 use local_stack::LocalStack;
 use serde_json::json;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{Feed, id_of};
 use crate::support::client::{TestClient, session_path};
 use crate::support::escalations::EscalationFixture;
 
-/// A transaction stays open while others commit and are polled past. No writer waits for it.
+/// A transaction stays open for 30 seconds while others commit and are polled past. No writer waits
+/// for it.
 #[tokio::test]
 async fn change_that_commits_late_is_returned_once() -> Result<()> {
+    const HELD: Duration = Duration::from_secs(30);
+    const WRITES: u32 = 10;
     let stack = LocalStack::start().await?;
     let caller = TestClient::new(&stack).await?;
     let (late, early) = (caller.open_session().await?, caller.open_session().await?);
@@ -23,8 +27,9 @@ async fn change_that_commits_late_is_returned_once() -> Result<()> {
     let mut transaction = stack.database().begin().await?;
     let touch = "update chat_sessions set last_activity_at = clock_timestamp() where id = $1";
     sqlx::query(touch).bind(id_of(&late).parse::<Uuid>()?).execute(&mut *transaction).await?;
+    let begun = Instant::now();
     let early_path = session_path(&early);
-    for _ in 0..10 {
+    for write in 1..=WRITES {
         let recorded = caller.record_event(&early_path, "custom_x", json!({}));
         let recorded = tokio::time::timeout(Duration::from_secs(5), recorded).await;
         recorded.context("a writer waits for the open transaction")??.expect(201)?;
@@ -32,6 +37,7 @@ async fn change_that_commits_late_is_returned_once() -> Result<()> {
         ensure!(found == [id_of(&early)], "expected {}, found {found:?}", early["id"]);
         let found = feed.poll_ids().await?;
         ensure!(found.is_empty(), "expected no changes, found {found:?}");
+        tokio::time::sleep_until(begun + HELD * write / WRITES).await;
     }
     transaction.commit().await?;
     let found = feed.poll_ids().await?;

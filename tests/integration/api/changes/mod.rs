@@ -4,6 +4,7 @@ mod concurrency;
 mod kinds;
 mod plans;
 mod polls;
+mod restores;
 mod visibility;
 
 use anyhow::{Context, Result};

@@ -1,13 +1,17 @@
 //! A poll that finds nothing reads no more blocks than `GET /chatkit/sessions/{id}`.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use local_stack::LocalStack;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 
+use super::restores::RESTORED_XID;
 use crate::support::client::{AGENT, TestClient};
 
-/// The sessions of the organisation; one in a hundred is the caller's.
+/// The sessions of the organisation; one in a hundred is the caller's. Half of them were restored
+/// from a dump.
 const ROWS: i32 = 20_000;
 
 #[tokio::test]
@@ -20,15 +24,17 @@ async fn poll_without_changes_reads_as_much_as_one_session() -> Result<()> {
           insert into chatkit_users (org_id, user_id)
           select $1, gen_random_uuid() from generate_series(1, 100) returning *
         )
-        insert into chat_sessions (id, org_id, user_id, channel, agent_id, provider)
-        select gen_random_uuid(), $1, u.user_id, 'web', $3, 'openai_hosted'
+        insert into chat_sessions (id, org_id, user_id, channel, agent_id, provider, change_xid)
+        select gen_random_uuid(), $1, u.user_id, 'web', $3, 'openai_hosted',
+          case when n.n % 2 = 0 then $5::xid8 else pg_current_xact_id() end
         from (
           select user_id, row_number() over () - 1 as n from new_user
           union all select $2, 100
         ) as u
         join generate_series(1, $4::integer) as n (n) on n.n % 101 = u.n";
     let insert = sqlx::query(insert).bind(caller.user.org_id).bind(caller.user.id).bind(AGENT);
-    insert.bind(ROWS).execute(stack.database()).await?;
+    insert.bind(ROWS).bind(RESTORED_XID).execute(stack.database()).await?;
+    wait_for_older_transactions(&stack).await?;
     sqlx::query("vacuum analyze").execute(stack.database()).await?;
     let since: String =
         sqlx::query_scalar("select pg_current_snapshot()::text").fetch_one(stack.database()).await?;
@@ -59,6 +65,26 @@ async fn poll_without_changes_reads_as_much_as_one_session() -> Result<()> {
     }
     ensure!(failures.is_empty(), "{}", failures.join("\n"));
     Ok(())
+}
+
+/// Waits for the transactions of other tests that began before the rows were inserted: a poll reads
+/// the rows that changed since the oldest transaction that was running.
+async fn wait_for_older_transactions(stack: &LocalStack) -> Result<()> {
+    let inserted: String = sqlx::query_scalar("select pg_snapshot_xmax(pg_current_snapshot())::text")
+        .fetch_one(stack.database())
+        .await?;
+    let wait = async {
+        loop {
+            let query = "select pg_snapshot_xmin(pg_current_snapshot()) >= $1::xid8";
+            let is_oldest = sqlx::query_scalar(query).bind(&inserted).fetch_one(stack.database()).await?;
+            if is_oldest {
+                return anyhow::Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let done = tokio::time::timeout(Duration::from_secs(120), wait).await;
+    done.context("an older transaction has been running for two minutes")?
 }
 
 /// The number of blocks that an expression reads, as the caller with this role in the token.

@@ -97,8 +97,8 @@ pub const MUTANTS: &[BodyMutant] = &[
         ForeignIds("begin_chat_run"),
     ),
     mutant(
-        "chatkit_private.begin_chat_run",
-        "r.thread_id = v_thread.id and r.status = 'running'",
+        "chatkit_private.stop_running_answer",
+        "r.thread_id = p_thread_id and r.status = 'running'",
         "r.status = 'running'",
         Call("begin_chat_run"),
     ),

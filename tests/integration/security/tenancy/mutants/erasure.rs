@@ -38,7 +38,12 @@ pub const MUTANTS: &[BodyMutant] = &[
         "s.status",
         Call("erase_batch"),
     ),
-    mutant("chatkit_private.erase_session", "o.session_id = $1", "$1 is not null", Call("erase_batch")),
+    mutant(
+        "chatkit_private.erase_rows_of_session",
+        "o.session_id = $1",
+        "$1 is not null",
+        Call("erase_batch"),
+    ),
     mutant(
         "chatkit_private.erase_session",
         "o.org_id = p_session.org_id and o.user_id = p_session.user_id and o.session_id = p_session.id",
@@ -75,13 +80,13 @@ pub const MUTANTS: &[BodyMutant] = &[
     // Retention.
     mutant("public.set_retention", "r where r.org_id = p_org_id", "r", Call("set_retention")),
     mutant(
-        "public.claim_overdue_sessions",
-        "o.ended_at < v_now - make_interval(days => r.keep_days)",
+        "chatkit_private.overdue_session_ids",
+        "o.ended_at < p_now - make_interval(days => r.keep_days)",
         "true",
         Call("claim_overdue_sessions"),
     ),
     mutant(
-        "public.claim_overdue_sessions",
+        "chatkit_private.overdue_session_ids",
         "o.org_id = r.org_id\n",
         "true\n",
         Call("claim_overdue_sessions"),

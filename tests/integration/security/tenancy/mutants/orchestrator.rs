@@ -16,10 +16,20 @@ pub const MUTANTS: &[BodyMutant] = &[
         "t.agent_id = p_agent_id",
         Call("register_agent_server"),
     ),
-    mutant("public.register_agent_server", "t.org_id = a.org_id and", "", Call("register_agent_server")),
-    mutant("public.register_agent_server", "r.org_id = a.org_id and", "", Call("register_agent_server")),
     mutant(
-        "public.register_agent_server",
+        "chatkit_private.agent_server_response",
+        "t.org_id = a.org_id and",
+        "",
+        Call("register_agent_server"),
+    ),
+    mutant(
+        "chatkit_private.agent_server_response",
+        "r.org_id = a.org_id and",
+        "",
+        Call("register_agent_server"),
+    ),
+    mutant(
+        "chatkit_private.agent_server_response",
         "where a.org_id = p_org_id and",
         "where",
         Call("register_agent_server"),
