@@ -117,7 +117,9 @@ impl Sandbox {
             symlink(find(program).context(program)?, bin.join(program))?;
         }
         let tool = AWS_CLI.install_async().await?;
-        write_script(&bin.join("aws"), &exec(&tool.program("aws")))?;
+        // For queues, the CLI reads the endpoint only from the option.
+        let aws = exec(&tool.program("aws")).replace("\"$@\"", "--endpoint-url \"$AWS_ENDPOINT_URL\" \"$@\"");
+        write_script(&bin.join("aws"), &aws)?;
         let uuid = "import uuid; print(uuid.uuid4())";
         let mut python = tool.python();
         python.args(["-c", uuid]);
@@ -193,8 +195,6 @@ impl Sandbox {
             // The first version of the CLI does not read the variable of the SDKs.
             shell.env("AWS_DEFAULT_REGION", region);
         }
-        // Otherwise the CLI ignores the fake for queues and uses an old name of AWS's host.
-        shell.env("BOTO_DISABLE_COMMONNAME", "true");
         shell.env("CALLS", self.path().join("calls")).env("HOME", self.path()).env("TZ", "UTC");
         shell.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         // Each command that reads standard input reads the whole file.
