@@ -1,6 +1,7 @@
 mod admin_commands;
 mod api_page;
 mod browser_module;
+mod commands;
 mod configuration_page;
 mod deployment_guide;
 mod errors_page;

@@ -9,7 +9,7 @@ mod documentation;
 mod healthy;
 mod manifest;
 mod schema;
-mod stack;
+pub mod stack;
 mod supabase;
 mod webhook;
 

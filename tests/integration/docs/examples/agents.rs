@@ -26,7 +26,7 @@ use crate::support::{markdown, skip};
 /// Time for an agent to start, or for an event to be handled, on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-const BEARER: &str = "bearer-of-the-example";
+pub const BEARER: &str = "bearer-of-the-example";
 
 /// The command that registers the agent's server.
 const REGISTER: &str = "servers register server.toml";
@@ -59,7 +59,7 @@ async fn rust_agent_pays_once_for_one_key() -> Result<()> {
 }
 
 /// An agent's process, which ends when this value is dropped.
-struct ExampleAgent {
+pub struct ExampleAgent {
     process: Child,
     address: SocketAddr,
 }
@@ -90,7 +90,7 @@ impl ExampleAgent {
         Ok(Self { process, address })
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("http://{}/mcp", self.address)
     }
 
@@ -116,7 +116,7 @@ impl Drop for ExampleAgent {
     }
 }
 
-async fn start_python_agent() -> Result<ExampleAgent> {
+pub async fn start_python_agent() -> Result<ExampleAgent> {
     let mut python = Command::from(PYTHON_PACKAGES.install_async().await?.python());
     python.arg(root()?.join("examples/agent-python/agent.py")).env("PYTHONUTF8", "1");
     ExampleAgent::start(python).await

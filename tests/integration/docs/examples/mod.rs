@@ -1,4 +1,4 @@
 //! The programs in `examples` run as their pages describe.
 
-mod agents;
+pub mod agents;
 mod page;

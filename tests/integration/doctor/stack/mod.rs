@@ -32,7 +32,7 @@ const CHECKS: [&str; 12] = [
 /// The values of the secrets contain this, and no output does.
 const CANARY: &str = "c4n4ry";
 
-fn settings() -> Settings {
+pub fn settings() -> Settings {
     let texts = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     };

@@ -5,6 +5,7 @@ import datetime
 import hashlib
 import json
 
+import commands
 from protocol import AwsError
 from stack import ACCOUNT
 
@@ -275,4 +276,5 @@ ANSWERS = {
     ("scheduler", "GetSchedule"): get_schedule,
     ("secretsmanager", "GetSecretValue"): get_secret_value,
     ("sqs", "GetQueueAttributes"): get_queue_attributes,
+    **commands.ANSWERS,
 }

@@ -1,4 +1,4 @@
-"""A fake of the APIs of AWS that `cargo doctor --stack` reads.
+"""A fake of the APIs of AWS that `cargo doctor --stack` reads and that the documented commands call.
 
 It is strict: it verifies signatures, and validates requests and answers against botocore's models of
 the services. It prints its port. `POST /_faults` replaces the faults that it injects.
@@ -21,6 +21,9 @@ class Handler(BaseHTTPRequestHandler):
         self.answer()
 
     def do_POST(self):
+        self.answer()
+
+    def do_PUT(self):
         self.answer()
 
     def answer(self):

@@ -2,7 +2,8 @@
 //!
 //! The functions do not need them. OpenAI's SDK verifies the OpenAI fake, OpenAI's ChatKit server
 //! verifies the chat, cargo-lambda and SAM build and serve the deployment, MCP's SDKs run other
-//! agent servers, moto plays AWS, and Schemathesis fuzzes the API.
+//! agent servers, moto plays AWS, AWS's CLI runs the documentation's commands, and Schemathesis fuzzes
+//! the API.
 
 mod command;
 mod install;
@@ -63,6 +64,14 @@ pub const AWS_SAM_CLI: Tool = Tool {
     python: (3, 11),
     // SAM sends usage data to AWS by default.
     environment: &[("SAM_CLI_TELEMETRY", "0")],
+};
+
+/// `aws`, the program, for the commands of the documentation.
+pub const AWS_CLI: Tool = Tool {
+    name: "awscli",
+    requirements: include_str!("../../pinned/awscli.txt"),
+    python: (3, 10),
+    environment: &[],
 };
 
 /// MCP's Python SDK from the time when 2025-06-18 was the newest revision.
