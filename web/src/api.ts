@@ -307,6 +307,11 @@ export interface paths {
          *     the card. `call.continue` asks the model to go on after the call has ended. Every repeat of
          *     it returns the same answer.
          *
+         *     A `threads.custom_action` without an `item_id` is a note for the model and an event
+         *     `button_click` of the session, with `{action, threadId, data}`: the type and the payload of
+         *     the action. `data` is omitted if the payload is not an object or has more than 16 KiB. The
+         *     event is not routed to an agent's server.
+         *
          *     `threads.add_client_tool_output` completes the pending `client_tool_call` of the thread and
          *     continues the answer. An output for which no call waits is ignored: the response repeats the
          *     latest answer of the thread. A thread without such a call gives 404 `item_not_found`.
@@ -2096,7 +2101,7 @@ export interface components {
             code: components["schemas"]["Code"];
             /** @description Same as `X-Request-Id`. */
             requestId: string;
-            /** @description With `invalid_request` and `invalid_answer`: each mistake and its place. */
+            /** @description With `invalid_request` and `invalid_answer`: each error and its place. */
             errors?: {
                 /**
                  * @description JSON pointer into the body (empty for the whole body), or the name of a query
@@ -3961,7 +3966,7 @@ export interface operations {
              *     - `answer_required`: `edit` and `respond` need an `answer`.
              *     - `comment_required`: the decision needs a `comment` (`commentRequired`).
              *     - `invalid_answer`: the answer does not match `answerSchema`, and `errors` lists each
-             *       mistake. Or the answer of an `edit` is not an object. Or the schema cannot be used,
+             *       error. Or the answer of an `edit` is not an object. Or the schema cannot be used,
              *       and `detail` gives the reason; such an escalation accepts no answer.
              *     - `policy_forbids`: the tool's policy rejects the edited inputs.
              */

@@ -146,6 +146,35 @@ async fn of_two_owners_removed_at_once_one_stays() -> Result<()> {
 }
 
 #[tokio::test]
+async fn pages_of_members_continue_after_the_last_one() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    let org = Uuid::new_v4();
+    let mut expected = Vec::new();
+    for _ in 0..5 {
+        expected.push(stack.add_user(org, OrgRole::Member).await?.id);
+    }
+    expected.sort();
+    let (mut found, mut after) = (Vec::new(), Value::Null);
+    for page in [2, 2, 1] {
+        let mut arguments = json!({ "p_org_id": org, "p_limit": 2 });
+        if !after.is_null() {
+            arguments["p_after"] = after;
+        }
+        let (status, answer) = stack.rpc("list_members", arguments).await?;
+        ensure!(status.is_success(), "{answer}");
+        let members = answer["members"].as_array().context("no members")?;
+        ensure!(members.len() == page, "expected {page} members, found {answer:#}");
+        for member in members {
+            found.push(member["user_id"].as_str().context("no id")?.parse::<Uuid>()?);
+        }
+        after = answer["next"].clone();
+    }
+    ensure!(after.is_null(), "there is a page after the last one: {after}");
+    ensure!(found == expected, "expected {expected:?}, found {found:?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn registrations_are_listed_without_long_texts() -> Result<()> {
     let stack = LocalStack::start().await?;
     let org = Uuid::new_v4();

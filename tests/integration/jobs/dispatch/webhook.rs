@@ -9,6 +9,7 @@ use http_client::Method;
 use local_stack::{LocalStack, http};
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgListener;
 
 use super::fixture::{DispatchFixture, TIMEOUT, auto_tool, executed};
 use crate::support::client::AGENT;
@@ -177,6 +178,35 @@ async fn database_stores_no_secret_in_clear_text() -> Result<()> {
     }
     let short = sqlx::query("select chatkit_private.set_webhook('https://x.example', 'short')");
     ensure!(short.execute(stack.database()).await.is_err(), "the database accepts a short secret");
+    Ok(())
+}
+
+/// After a rotation in the Vault, the next request has the new secret.
+#[tokio::test]
+async fn database_sends_the_secret_that_was_set_last() -> Result<()> {
+    let stack = LocalStack::start().await?;
+    let fixture = DispatchFixture::new(&stack, auto_tool()).await?;
+    let mut requests = PgListener::connect_with(stack.database()).await?;
+    requests.listen("pg_net").await?;
+    let set = "select chatkit_private.set_webhook(w.url, $1) from chatkit_private.webhook as w";
+    for secret in ["first-secret-of-the-webhook-0123456789", "second-secret-of-the-webhook-012345678"] {
+        sqlx::query(set).bind(secret).execute(stack.database()).await?;
+        // A queue that exists is not announced again.
+        let session = fixture.client.open_session_path().await?;
+        fixture
+            .client
+            .record_event(&session, "button_click", json!({ "action": "pay" }))
+            .await?
+            .expect(201)?;
+        let request =
+            tokio::time::timeout(TIMEOUT, requests.recv()).await.context("no request was sent")??;
+        let request: Value = serde_json::from_str(request.payload())?;
+        let sent = &request["headers"]["X-Webhook-Secret"];
+        ensure!(sent == secret, "expected the secret {secret}, found {sent}");
+    }
+    let secrets: i64 =
+        sqlx::query_scalar("select count(*) from vault.secrets").fetch_one(stack.database()).await?;
+    ensure!(secrets == 1, "expected one secret in the Vault, found {secrets}");
     Ok(())
 }
 

@@ -325,8 +325,8 @@ const RULES: &[Rule] = &[
     rule("chatkit_private.begin_call", "p_delivery.attempts >= v_server.max_attempts", "false", Leases),
     rule(
         "chatkit_private.may_repeat_call",
-        "coalesce((chatkit_private.callable_tool(p_delivery)).idempotent, false) and",
-        "",
+        "coalesce((chatkit_private.callable_tool(p_delivery)).idempotent, false)",
+        "true",
         Leases,
     ),
     // Routes to an agent.
@@ -346,7 +346,7 @@ const RULES: &[Rule] = &[
     ),
     rule("chatkit_private.plan_follow_ups", "when p_delivery.depth >= 5", "when false", FollowUps),
     rule("chatkit_private.openable_agent", "v_role <> all (v_agent.allowed_org_roles)", "false", Anything),
-    rule("chatkit_private.hand_over", "if v_from <> v_current then", "if false then", Anything),
+    rule("chatkit_private.hand_over", "if v_from <> v_session.agent_id then", "if false then", Anything),
     // Membership.
     rule("chatkit_private.member_role", "and not u.is_anonymous", "", People),
     rule("chatkit_private.member_role", "and u.deleted_at is null", "", People),
