@@ -137,7 +137,10 @@ end
 $$;
 
 -- Deletes up to p_limit links of a session to threads, after its items are erased, and the threads
--- that no other session uses. Returns {links, threads}.
+-- that no other session uses. Returns {links, threads, locked}. A thread is locked first: two
+-- sessions that give up a thread at the same moment would each leave it to the other one. It is
+-- locked out of order, so one that another transaction has locked is skipped; `locked` reports
+-- whether links are left.
 create or replace function chatkit_private.erase_threads(p_session_id uuid, p_limit integer)
 returns jsonb
 language plpgsql
@@ -148,29 +151,35 @@ declare
   v_links integer;
   v_threads integer;
 begin
-  with unlinked as (
-    delete from public.chat_thread_sessions as l
-    where l.session_id = p_session_id
-      and l.thread_id in (
-        select o.thread_id
-        from public.chat_thread_sessions as o
-        where o.session_id = p_session_id
-        limit p_limit
-      )
-    returning l.thread_id
-  )
-  select array_agg(u.thread_id), count(*) into v_thread_ids, v_links from unlinked as u;
+  v_thread_ids := array(
+    select t.id
+    from public.chat_threads as t
+    where t.id in (
+      select l.thread_id from public.chat_thread_sessions as l where l.session_id = p_session_id
+    )
+    limit p_limit
+    for update skip locked
+  );
+  delete from public.chat_thread_sessions as l
+  where l.session_id = p_session_id and l.thread_id = any (v_thread_ids);
+  get diagnostics v_links = row_count;
   delete from public.chat_threads as t
   where t.id = any (v_thread_ids)
     and not exists (select from public.chat_thread_sessions as k where k.thread_id = t.id);
   get diagnostics v_threads = row_count;
-  return jsonb_build_object('links', v_links, 'threads', v_threads);
+  return jsonb_build_object(
+    'links', v_links,
+    'threads', v_threads,
+    'locked', exists (
+      select from public.chat_thread_sessions as l where l.session_id = p_session_id
+    )
+  );
 end
 $$;
 
 -- Deletes up to p_limit rows of a session, in the tables that name it, and returns {rows, counts}:
--- `counts` is by table. If the list below lacks a table, the table's foreign key blocks the deletion of the
--- session, and the erasure cannot finish.
+-- `counts` is by table. If the list below lacks a table, the table's foreign key blocks the deletion
+-- of the session, and the erasure cannot finish.
 create or replace function chatkit_private.erase_rows_of_session(
   p_session_id uuid,
   p_limit integer
@@ -273,9 +282,10 @@ begin
     v_left := v_left - (v_threads ->> 'links')::integer;
     v_counts := v_counts || jsonb_build_object('threads', v_threads -> 'threads');
   end if;
-  if v_left = 0 then
+  if v_left = 0 or (v_threads ->> 'locked')::boolean then
     return jsonb_build_object(
-      'erased', false, 'rows', v_limit, 'counts', v_counts, 'wait_seconds', 0
+      'erased', false, 'rows', v_limit - v_left, 'counts', v_counts,
+      'wait_seconds', case when v_left = 0 then 0 else 1 end
     );
   end if;
 

@@ -102,14 +102,14 @@ async fn claim_deliveries_response_size_is_limited() -> Result<()> {
     let stack = LocalStack::start().await?;
     // The dispatcher must not claim the deliveries.
     stack.webhook().context("no webhook")?.set_disconnected(true);
-    // An organisation may have sixteen running calls.
-    for _ in 0..8 {
+    // One agent of an organisation may have eight running calls.
+    for _ in 0..12 {
         let org_id = Uuid::new_v4();
         stack.register_agent(org_id, AGENT, "Accounts payable").await?;
         stack.register_agent_tool(org_id, AGENT, json!({ "idempotent": true, "policy": "auto" })).await?;
         stack.raise_limits(org_id).await?;
         let user = stack.add_user(org_id, OrgRole::Member).await?;
-        for _ in 0..12 {
+        for _ in 0..8 {
             let session_id = Uuid::now_v7();
             let arguments = json!({
                 "p_org_id": org_id, "p_user_id": user.id, "p_session_id": session_id,

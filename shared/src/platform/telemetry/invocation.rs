@@ -30,7 +30,7 @@ pub(super) const CALL: &str = "call";
 /// Maximum number of calls that a line lists, in the order in which they ended. Metrics
 /// count all of them. With more calls, a scheduled run's line would exceed the 200 fields
 /// that CloudWatch Logs Insights discovers.
-const MAX_LISTED_CALLS: usize = 13;
+const MAX_LISTED_CALLS: usize = 12;
 
 /// Data for the log line of an invocation, stored with its span.
 pub(super) struct Invocation {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
 use tokio::time::timeout;
 
 use super::Chat;
@@ -169,6 +170,32 @@ async fn overdue_sessions_with_shared_threads_are_erased_concurrently() -> Resul
     for table in TABLES {
         ensure!(chat.count(table).await? == 0, "{table} has rows");
     }
+    Ok(())
+}
+
+/// Each of two sessions that give up a thread at the same moment sees the link of the other one.
+#[tokio::test]
+async fn thread_that_two_sessions_give_up_at_once_is_erased() -> Result<()> {
+    let chat = Chat::start().await?;
+    let (first, second) = (chat.open().await?, chat.open().await?);
+    let question = Question::in_new_thread("first");
+    first.answer(&chat.stack, &question, "one").await?;
+    second.answer(&chat.stack, &Question::in_thread(&question.thread_id, "second"), "two").await?;
+    for session in [&first, &second] {
+        chat.make_overdue(session).await?;
+    }
+    let mut transaction = chat.stack.database().begin().await?;
+    for step in ["erase_hidden_items", "erase_rows_of_session", "erase_threads"] {
+        let step = AssertSqlSafe(format!("select chatkit_private.{step}($1, 1000)"));
+        sqlx::query(step).bind(first.id).execute(&mut *transaction).await?;
+    }
+    let (erased, ()) = tokio::join!(chat.erase(&second, 1000), async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        transaction.commit().await.ok();
+    });
+    erased?;
+    let threads = chat.count("chat_threads").await?;
+    ensure!(threads == 0, "{threads} threads are left without a session");
     Ok(())
 }
 
