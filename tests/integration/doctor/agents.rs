@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use local_stack::agents::{Agent, Fault, TOOL};
-use local_stack::http::Port;
+use local_stack::http::ClosedPort;
 use local_stack::{Builder, LocalStack};
 use serde_json::json;
 use uuid::Uuid;
@@ -14,7 +14,8 @@ use crate::support::client::AGENT;
 
 #[tokio::test]
 async fn unreachable_server_is_reported() -> Result<()> {
-    let url = Port::free().await?.url();
+    let closed = ClosedPort::free()?;
+    let url = closed.url();
     let address = url.trim_start_matches("http://").to_owned();
     let stack = start_with_server(&address, &format!("{url}/mcp")).await?;
     expect_agent_fault(&stack, "agent_unreachable", &format!("{url}/mcp (tax_compliance)")).await

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use anyhow::Result;
 use local_stack::LocalStack;
-use local_stack::http::Port;
+use local_stack::http::ClosedPort;
 use local_stack::supabase::{CannedResponse, Fault};
 
 use super::{DATABASE_CHECKS, expect_faults, start, with_env};
 
 #[tokio::test]
 async fn url_of_unused_address_is_reported() -> Result<()> {
-    let unused = Port::free().await?.url();
-    let stack = with_env("SUPABASE_URL", &unused).start().await?;
+    let unused = ClosedPort::free()?;
+    let stack = with_env("SUPABASE_URL", unused.url()).start().await?;
     expect_supabase_fault(&stack, "supabase_unreachable").await
 }
 

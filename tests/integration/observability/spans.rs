@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context, Result, ensure};
 use axum::{Router, body::Bytes, routing::post};
 use http_client::Method;
-use local_stack::http::{Port, Server};
+use local_stack::http::{ClosedPort, Port, Server};
 use local_stack::lambda::{Binaries, Profile};
 use local_stack::{LocalStack, lambda};
 use opentelemetry_proto::tonic::{
@@ -65,8 +65,8 @@ async fn spans_of_request_are_exported_before_the_response() -> Result<()> {
 
 #[tokio::test]
 async fn unreachable_collector_does_not_fail_requests_or_lose_lines() -> Result<()> {
-    let unused = Port::free().await?.url();
-    let stack = start_with_collector(&unused).await?;
+    let unused = ClosedPort::free()?;
+    let stack = start_with_collector(unused.url()).await?;
     let caller = TestClient::new(&stack).await?;
     let response = caller.post("/chatkit/sessions", json!({ "agentId": AGENT })).await?;
     let id = response.headers.get("x-request-id").context("no request id")?.to_str()?.to_owned();

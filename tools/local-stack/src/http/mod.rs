@@ -15,7 +15,7 @@ use http_client::{Client, redirect};
 pub use latency::{LatencyRecorder, MeasuredConnection, Span};
 pub use random_fault::RandomFault;
 pub use reset::{ServiceResult, cut, reset, wait_for_flush};
-pub use server::{Port, PortState, Server};
+pub use server::{ClosedPort, Port, PortState, Server};
 
 /// Longer than any request takes.
 const TIMEOUT: Duration = Duration::from_secs(60);

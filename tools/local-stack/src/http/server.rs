@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tower::ServiceExt;
@@ -35,6 +35,26 @@ pub enum PortState {
 pub struct Port {
     listener: TcpListener,
     address: SocketAddr,
+}
+
+/// A port that refuses connections. It is bound, so that no other server gets it.
+pub struct ClosedPort {
+    url: String,
+    _socket: TcpSocket,
+}
+
+impl ClosedPort {
+    pub fn free() -> Result<Self> {
+        let socket = TcpSocket::new_v4().context("opening a socket")?;
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).context("binding a loopback port")?;
+        let address = socket.local_addr().context("the address of a loopback port")?;
+        Ok(Self { url: format!("http://{address}"), _socket: socket })
+    }
+
+    /// `http://127.0.0.1:PORT`, without a trailing slash.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
 }
 
 /// A running server. Dropping it closes all connections.
