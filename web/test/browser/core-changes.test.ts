@@ -319,7 +319,8 @@ describe("change feed", () => {
       const { one, two } = await openTwo();
       await passWithMessages(10 * INTERVAL);
       expect(one.polls.length + two.polls.length).toBeGreaterThanOrEqual(9);
-      expect(one.polls.length + two.polls.length).toBeLessThanOrEqual(11);
+      // Without sharing they are 20. A message that arrives late costs a poll of the other tab.
+      expect(one.polls.length + two.polls.length).toBeLessThanOrEqual(15);
       // A new tab continues from the cursor of the others, which therefore do not read again.
       const since = [...one.polls, ...two.polls].map((poll) => poll.since);
       expect(new Set(since)).toEqual(new Set(["a1"]));
