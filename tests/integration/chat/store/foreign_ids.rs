@@ -1,6 +1,6 @@
-//! The cost of ids of others. A call with the id of a thread, an item or a run that belongs to
-//! somebody else reads as much as one with an id that does not exist, so its time does not tell
-//! whether the id exists. Rows are counted, because times vary.
+//! The cost of ids of other users. A call with the id of another user's thread, item or run reads as
+//! many rows as a call with an unknown id, so its time does not reveal whether the id exists. Rows
+//! are counted, because times vary.
 
 use anyhow::{Result, ensure};
 use local_stack::supabase::{OrgRole, User};
@@ -10,7 +10,7 @@ use super::Chat;
 use crate::support::chat_rpc::{self as rpc, CHAT_AGENT, ChatSession, Question};
 
 /// Rows that a foreign id may cost beyond a missing one: the row with the id, which belongs to
-/// somebody else, each time that the call looks for it.
+/// another user, each time that the call looks for it.
 const ROWS_WITH_THE_ID: i64 = 2;
 
 /// The RPCs that take the id of a thread or a run.

@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::support::markdown;
 use crate::support::project_files::{read_text, root};
 
-/// The languages of blocks: commands, and what is no command.
+/// The known languages of code blocks. Only `sh` and `sql` are commands.
 pub const LANGUAGES: [&str; 17] = [
     "sh",
     "sql",

@@ -93,7 +93,7 @@ async fn check_cargo(words: &[&str]) -> Result<()> {
             let options = options.split(|word| *word == "--").next().unwrap_or_default();
             for pair in options.windows(2) {
                 if let ["-p" | "--package", name] = pair {
-                    ensure!(is_package(name)?, "there is no package {name}");
+                    ensure!(is_package(name)?, "the package {name} does not exist");
                 }
             }
             for option in options.iter().filter(|word| word.starts_with('-')) {
@@ -104,7 +104,7 @@ async fn check_cargo(words: &[&str]) -> Result<()> {
         }
         [alias, ..] => {
             let is_alias = read_text(".cargo/config.toml")?.contains(&format!("\n{alias} = "));
-            ensure!(is_alias, "{alias} is no alias of .cargo/config.toml");
+            ensure!(is_alias, ".cargo/config.toml does not define the alias {alias}");
             Ok(())
         }
         [] => bail!("no command"),
@@ -121,12 +121,12 @@ async fn check_cargo_lambda(command: &str, options: &[&str]) -> Result<()> {
     }
     let first = options.first().filter(|word| !word.starts_with('-'));
     if let (Some(function), "deploy" | "invoke") = (first, command) {
-        ensure!(root()?.join("functions").join(function).is_dir(), "there is no function {function}");
+        ensure!(root()?.join("functions").join(function).is_dir(), "the function {function} does not exist");
     }
     if let Some(["--features", feature]) = options.windows(2).find(|pair| pair[0] == "--features") {
         let feature = feature.strip_prefix("shared/").unwrap_or(feature);
         let library = read_text("shared/Cargo.toml")?;
-        ensure!(library.contains(&format!("\n{feature} = [")), "there is no feature {feature}");
+        ensure!(library.contains(&format!("\n{feature} = [")), "the feature {feature} does not exist");
     }
     Ok(())
 }
@@ -153,7 +153,10 @@ fn check_npm(call: &Call, words: &[&str]) -> Result<()> {
     match words {
         ["ci"] => read("package-lock.json").map(drop),
         ["run", script] => {
-            ensure!(read("package.json")?["scripts"][script].is_string(), "there is no script {script}");
+            ensure!(
+                read("package.json")?["scripts"][script].is_string(),
+                "the script {script} does not exist"
+            );
             Ok(())
         }
         ["install", packages @ ..] => {
