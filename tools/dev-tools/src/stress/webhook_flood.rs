@@ -131,7 +131,7 @@ async fn phase(
     count: usize,
     time: Duration,
 ) -> Result<Phase> {
-    let flood = Flood::default();
+    let (flood, is_measured) = (Flood::default(), AtomicBool::new(false));
     let began = Instant::now();
     let flooding = async {
         flood_from_another_thread(url.to_owned(), count, time, &flood).await?;
@@ -144,25 +144,23 @@ async fn phase(
             delays.push(deliver(env, &sessions[delays.len() % sessions.len()]).await?);
             tokio::time::sleep(EVENT_INTERVAL).await;
         }
+        is_measured.store(true, Ordering::Relaxed);
         anyhow::Ok(delays)
     };
-    let measured = async { tokio::try_join!(flooding, measuring) };
-    let (took, mut delays) = tokio::select! {
-        measured = measured => measured?,
-        error = schedule(&env.stack) => return Err(error),
-    };
+    let (took, mut delays, ()) =
+        tokio::try_join!(flooding, measuring, start_runs_until(&env.stack, &is_measured))?;
     delays.sort_unstable();
     Ok(Phase { flood, took, delays })
 }
 
-/// Starts a run again and again. Returns an error of a run.
-async fn schedule(stack: &LocalStack) -> anyhow::Error {
-    loop {
-        if let Err(error) = stack.run_job("route-events").await {
-            return error;
-        }
+/// Starts a run again and again. The last one ends by itself: a killed run would keep its session's
+/// lease, and the next phase would wait for it.
+async fn start_runs_until(stack: &LocalStack, is_over: &AtomicBool) -> Result<()> {
+    while !is_over.load(Ordering::Relaxed) {
+        stack.run_job("route-events").await?;
         tokio::time::sleep(SCHEDULE).await;
     }
+    Ok(())
 }
 
 /// Sends requests without the secret. They have a thread and connections of their own, so that they
