@@ -5,7 +5,7 @@ use std::process::Output;
 use anyhow::{Context, Result, ensure};
 use dev_tools::dev::EnvFile;
 use local_stack::LocalStack;
-use local_stack::lambda::{self, Profile};
+use local_stack::lambda;
 use serde_json::Value;
 use tokio::process::Command;
 
@@ -83,7 +83,7 @@ pub async fn run_command(
     arguments: &[&str],
     variables: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Output> {
-    let mut command = Command::new(lambda::example("doctor-command", "doctor", "", Profile::Dev).await?);
+    let mut command = Command::new(lambda::workspace_example("doctor").await?);
     command.args(arguments).env_clear().envs(variables);
     command.output().await.context("running the doctor")
 }

@@ -7,7 +7,7 @@ use std::process::{Output, Stdio};
 use anyhow::{Context, Result, ensure};
 use dev_tools::dev::EnvFile;
 use local_stack::LocalStack;
-use local_stack::lambda::{self, Profile};
+use local_stack::lambda;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -28,7 +28,7 @@ pub struct AdminCommand {
 
 impl AdminCommand {
     pub async fn new(stack: &LocalStack) -> Result<Self> {
-        let program = lambda::example("admin", "admin", "", Profile::Dev).await?;
+        let program = lambda::workspace_example("admin").await?;
         let folder = tempfile::tempdir()?;
         let env_file = EnvFile::write_to(stack, folder.path().join(ENV_FILE))?;
         let bin = folder.path().join("bin");

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use dev_tools::dev::EnvFile;
 use local_stack::LocalStack;
 use local_stack::aws::FakeAws;
-use local_stack::lambda::{self, Profile};
+use local_stack::lambda;
 use local_stack::toolchain::AWS_CLI;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
@@ -129,7 +129,7 @@ impl Sandbox {
         for (program, _reason) in RECORDED {
             write_script(&bin.join(program), &record)?;
         }
-        let doctor = lambda::example("doctor-command", "doctor", "", Profile::Dev).await?;
+        let doctor = lambda::workspace_example("doctor").await?;
         let doctor = format!(
             "{record}[ \"$1\" = doctor ] || exit 0\nshift\n\
              case \" $*\" in *' --stack '*) ;; *) set -a; . '{}'; set +a ;; esac\nexec '{}' \"$@\"\n",

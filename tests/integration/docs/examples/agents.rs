@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use http_client::header::ACCEPT;
-use local_stack::lambda::{self, Profile};
+use local_stack::lambda;
 use local_stack::process_reaper::{self, Termination};
 use local_stack::supabase::OrgRole;
 use local_stack::toolchain::{MCP_2026, Tool};
@@ -123,7 +123,7 @@ pub async fn start_python_agent() -> Result<ExampleAgent> {
 }
 
 async fn start_rust_agent() -> Result<ExampleAgent> {
-    let program = lambda::example("example-agent", "agent", "", Profile::Dev).await?;
+    let program = lambda::workspace_example("agent").await?;
     ExampleAgent::start(Command::new(program)).await
 }
 

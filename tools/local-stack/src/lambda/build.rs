@@ -64,6 +64,14 @@ pub async fn example(package: &str, example: &str, features: &str, profile: Prof
     built.remove(example).with_context(|| format!("cargo reported no executable for the example {example}"))
 }
 
+/// Builds an example of a package of the workspace, with the features that the whole workspace
+/// requires. After `cargo test --workspace` there is nothing left to compile.
+pub async fn workspace_example(name: &str) -> Result<PathBuf> {
+    let targets = vec!["--workspace".to_owned(), format!("--example={name}")];
+    let mut built = build_once(targets, Profile::Dev).await?;
+    built.remove(name).with_context(|| format!("cargo reported no executable for the example {name}"))
+}
+
 /// Builds functions of the project that fetch secrets at run time. Their programs have other paths
 /// than those of the functions without the feature, so both can run side by side.
 pub async fn functions_with_runtime_secrets(names: &[&str], profile: Profile) -> Result<Binaries> {

@@ -24,7 +24,7 @@ use anyhow::{Context, Result};
 pub use build::clear_cargo_package_env;
 pub use build::{
     Binaries, Profile, Workspace, example, functions, functions_for_runtime_secrets,
-    functions_with_runtime_secrets, selected_functions, workspace,
+    functions_with_runtime_secrets, selected_functions, workspace, workspace_example,
 };
 pub use event::{EntryPoint, RequestMetadata, event};
 pub use function::{Function, FunctionSpec};
