@@ -22,7 +22,8 @@ const USERS: i32 = 10_000;
 /// Number of measurements of each statement.
 const ROUNDS: usize = 501;
 
-/// The largest ratio of a poll's time to the reads of `GET /chatkit/sessions/{id}`, and to the row.
+/// The largest ratio of a poll's time to the reads of `GET /chatkit/sessions/{id}`. The row is
+/// reported only: a poll also reads the claims and two tables.
 const MAX_RATIO: f64 = 1.0;
 
 /// What a caller reads: times are medians.
@@ -80,7 +81,7 @@ pub async fn run() -> Result<()> {
             ratio(row),
             format!("{}, {}, {}", poll.buffers, session.buffers, row.buffers),
         );
-        if ratio(session) > MAX_RATIO || ratio(row) > MAX_RATIO || poll.buffers > session.buffers {
+        if ratio(session) > MAX_RATIO || poll.buffers > session.buffers {
             println!("{}", style.bad(&line));
             exceeded.push(format!("{role}, {scope}"));
         } else {

@@ -102,8 +102,9 @@ async fn measure(
     fetching: &FetchingStack,
     runs: usize,
 ) -> Result<Vec<Row>> {
-    let samples = Samples::prepare(stack).await?;
-    let fetching_samples = Samples::prepare(&fetching.stack).await?;
+    let webhook_secret = &stack.environment().all_variables()["DATABASE_WEBHOOK_SECRET"];
+    let samples = Samples::prepare(stack, webhook_secret).await?;
+    let fetching_samples = Samples::prepare(&fetching.stack, &fetching.webhook_secret).await?;
     let mut candidates: Vec<(Candidate<'_>, &PathBuf)> = Vec::new();
     for (name, path) in programs {
         let (row, samples) = (name.clone(), &samples);

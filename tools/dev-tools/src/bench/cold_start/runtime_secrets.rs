@@ -32,6 +32,7 @@ type Values = Arc<Mutex<HashMap<String, String>>>;
 pub struct FetchingStack {
     pub stack: LocalStack,
     pub binaries: lambda::Binaries,
+    pub webhook_secret: String,
     secrets: Server,
 }
 
@@ -45,25 +46,24 @@ impl FetchingStack {
         let mut builder = LocalStack::builder()
             .binaries(binaries.clone())
             .env("AWS_LAMBDA_LOG_LEVEL", "INFO")
-            .env("AWS_ENDPOINT_URL", &secrets.url())
-            .env("AWS_ACCESS_KEY_ID", "local")
-            .env("AWS_SECRET_ACCESS_KEY", "local");
+            .env("AWS_ENDPOINT_URL", &secrets.url());
         for name in SECRETS {
             builder = builder.env(name, &format!("secretsmanager:{name}"));
         }
         let stack = builder.start().await?;
         let openai = format!("sk-proj-{}", Uuid::new_v4().simple());
         stack.openai().replace_api_keys(ApiKey { key: openai.clone(), project: Some(PROJECT.to_owned()) });
+        let webhook_secret = Uuid::new_v4().simple().to_string();
         let stored = [
             stack.supabase().secret_key().to_owned(),
             openai,
             sealing_key("k1")?,
-            Uuid::new_v4().simple().to_string(),
+            webhook_secret.clone(),
             stack.agents().credentials(),
         ];
         let stored = SECRETS.map(str::to_owned).into_iter().zip(stored);
         values.lock().unwrap_or_else(PoisonError::into_inner).extend(stored);
-        Ok(Self { stack, binaries, secrets })
+        Ok(Self { stack, binaries, webhook_secret, secrets })
     }
 
     /// Duration of each request for a secret.

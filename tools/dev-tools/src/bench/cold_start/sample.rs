@@ -33,8 +33,9 @@ pub struct Samples {
 const CHAT_AGENT: &str = "bench_chat";
 
 impl Samples {
-    /// Creates a user and opens a session for the functions that need one.
-    pub async fn prepare(stack: &LocalStack) -> Result<Self> {
+    /// Creates a user and opens a session for the functions that need one. The secret is that of
+    /// the webhook.
+    pub async fn prepare(stack: &LocalStack, webhook_secret: &str) -> Result<Self> {
         let seed = SeedData::create(stack).await?;
         stack.raise_limits(seed.clerk.user.org_id).await?;
         let mut samples = Self {
@@ -44,7 +45,7 @@ impl Samples {
             session: String::new(),
             escalation: OnceCell::new(),
             client_secret: String::new(),
-            webhook_secret: stack.environment().all_variables()["DATABASE_WEBHOOK_SECRET"].clone(),
+            webhook_secret: webhook_secret.to_owned(),
         };
         samples.session = samples.open().await?;
         let org_id = seed.clerk.user.org_id;
