@@ -1,16 +1,14 @@
 //! A flood of requests without the secret at the webhook's public URL, while events are delivered.
 //!
 //! The flood and the deliveries share this machine, which they do not on AWS. So the deliveries
-//! during the flood are compared with those during a flood at a plain server, which takes as much of
-//! the machine. The schedule starts the runs, once in a tenth of a second instead of once a minute. Its
+//! during the flood are compared with those during the same flood at the receiver of another
+//! deployment, which takes as much of the machine. The schedule starts the runs, once in a tenth of a second instead of once a minute. Its
 //! runs need the concurrency that a flood must not take.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use axum::Router;
-use axum::http::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -19,7 +17,6 @@ use super::measurement::Measurement;
 use super::requests::Request;
 use local_stack::LocalStack;
 use local_stack::http;
-use local_stack::http::Port;
 
 /// Concurrent requests of the flood.
 const SENDERS: usize = 32;
@@ -82,11 +79,12 @@ pub async fn run(env: &StressEnv, count: usize) -> Result<Vec<Measurement>> {
     let webhook = env.stack.webhook().context("the stack has no webhook")?;
     webhook.set_disconnected(true);
 
-    let plain = Port::free().await?.serve(Router::new().fallback(async || StatusCode::UNAUTHORIZED));
+    let other = LocalStack::start().await?;
     let quiet = phase(env, &sessions, "", 0, Duration::ZERO).await?;
     let url = env.stack.function_url("receive-webhook");
     let flooded = phase(env, &sessions, &url, count, Duration::ZERO).await?;
-    let control = phase(env, &sessions, &plain.url(), count, flooded.took).await?;
+    let control = phase(env, &sessions, &other.function_url("receive-webhook"), count, flooded.took).await?;
+    other.stop().await?;
     let started = env.stack.lambda().invoke_api().accepted();
 
     // An event that comes after the flood is delivered at once, without the schedule.
@@ -104,7 +102,7 @@ pub async fn run(env: &StressEnv, count: usize) -> Result<Vec<Measurement>> {
     };
     Ok(vec![
         Measurement::info("requests a second at the webhook", per_second(&flooded)),
-        Measurement::info("requests a second at the plain server", per_second(&control)),
+        Measurement::info("requests a second at another deployment", per_second(&control)),
         Measurement::non_zero("rejected by the function (401)", load(&flooded.flood.rejected)),
         Measurement::info("rejected by Lambda (429)", load(&flooded.flood.throttled)),
         Measurement::zero("other responses", load(&flooded.flood.others)),
@@ -114,10 +112,10 @@ pub async fn run(env: &StressEnv, count: usize) -> Result<Vec<Measurement>> {
         Measurement::info("p99 of their delay in ms", ms(percentile(&flooded, 99))),
         Measurement::info("p50 without a flood", ms(percentile(&quiet, 50))),
         Measurement::info("p99 without a flood", ms(percentile(&quiet, 99))),
-        Measurement::info("p50 during a flood at a plain server", ms(percentile(&control, 50))),
-        Measurement::info("p99 during a flood at a plain server", ms(percentile(&control, 99))),
-        ratio("ratio of p50 to a flood at a plain server", 50),
-        ratio("ratio of p99 to a flood at a plain server", 99),
+        Measurement::info("p50 during a flood at another deployment", ms(percentile(&control, 50))),
+        Measurement::info("p99 during a flood at another deployment", ms(percentile(&control, 99))),
+        ratio("ratio of p50 to a flood at another deployment", 50),
+        ratio("ratio of p99 to a flood at another deployment", 99),
         Measurement::info("delay of the first event after the flood in ms", ms(woken)),
     ])
 }
