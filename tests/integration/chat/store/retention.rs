@@ -173,14 +173,20 @@ async fn overdue_sessions_with_shared_threads_are_erased_concurrently() -> Resul
     Ok(())
 }
 
-/// Each of two sessions that give up a thread at the same moment sees the link of the other one.
-#[tokio::test]
-async fn thread_that_two_sessions_give_up_at_once_is_erased() -> Result<()> {
-    let chat = Chat::start().await?;
+/// Two sessions that have answered in one thread, and its id.
+async fn two_sessions_of_one_thread(chat: &Chat) -> Result<(ChatSession, ChatSession, String)> {
     let (first, second) = (chat.open().await?, chat.open().await?);
     let question = Question::in_new_thread("first");
     first.answer(&chat.stack, &question, "one").await?;
     second.answer(&chat.stack, &Question::in_thread(&question.thread_id, "second"), "two").await?;
+    Ok((first, second, question.thread_id.clone()))
+}
+
+/// Each of two sessions that give up a thread at the same moment sees the link of the other one.
+#[tokio::test]
+async fn thread_that_two_sessions_give_up_at_once_is_erased() -> Result<()> {
+    let chat = Chat::start().await?;
+    let (first, second, _) = two_sessions_of_one_thread(&chat).await?;
     for session in [&first, &second] {
         chat.make_overdue(session).await?;
     }
@@ -203,10 +209,7 @@ async fn thread_that_two_sessions_give_up_at_once_is_erased() -> Result<()> {
 #[tokio::test]
 async fn retention_does_not_wait_for_a_session_that_is_in_use() -> Result<()> {
     let chat = Chat::start().await?;
-    let (first, second) = (chat.open().await?, chat.open().await?);
-    let question = Question::in_new_thread("first");
-    first.answer(&chat.stack, &question, "one").await?;
-    second.answer(&chat.stack, &Question::in_thread(&question.thread_id, "second"), "two").await?;
+    let (first, second, thread) = two_sessions_of_one_thread(&chat).await?;
     chat.make_overdue(&first).await?;
     let mut transaction = chat.stack.database().begin().await?;
     sqlx::query("select from chat_sessions where id = $1 for update")
@@ -217,7 +220,7 @@ async fn retention_does_not_wait_for_a_session_that_is_in_use() -> Result<()> {
     ensure!(step == json!({ "erased": false, "overdue": true, "wait_seconds": 1 }), "{step}");
     transaction.rollback().await?;
     chat.erase(&first, 1000).await?;
-    let found = texts(&second.items(&chat.stack, &question.thread_id).await?);
+    let found = texts(&second.items(&chat.stack, &thread).await?);
     ensure!(found == ["first", "one", "second", "two"], "{found:?}");
     Ok(())
 }
