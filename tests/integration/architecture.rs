@@ -1,10 +1,13 @@
-//! The layers of `shared/src`: modules import only lower layers, and one name names one type.
+//! The layers of `shared/src`: modules import only lower layers, and one name names one type. The
+//! functions' dependencies contain one HTTP client and one TLS library.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use local_stack::{lambda, project};
 
 /// The entries of `shared/src`, from the highest layer to the lowest.
 const LAYERS: [&str; 9] =
@@ -51,6 +54,39 @@ async fn domain_operations_do_not_import_each_other() -> Result<()> {
         }
     }
     ensure!(violations.is_empty(), "{}", violations.join("\n"));
+    Ok(())
+}
+
+/// Crates that a function contains once, if at all. A second version of one of them, or another crate
+/// for the same purpose, makes every start slower.
+const SINGLE: [&str; 5] = ["hyper", "reqwest", "rustls", "tokio-rustls", "webpki-roots"];
+const ABSENT: [&str; 4] = ["h2", "native-tls", "openssl-sys", "ring"];
+
+#[tokio::test]
+async fn functions_contain_one_http_client_and_one_tls_library() -> Result<()> {
+    for features in [&[][..], &["--all-features"]] {
+        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command.args(["tree", "--locked", "--offline", "--edges=normal", "--prefix=none", "--format={p}"]);
+        lambda::clear_cargo_package_env(&mut command);
+        let output = command.args(features).current_dir(project::root()).output()?;
+        ensure!(output.status.success(), "cargo tree: {}", String::from_utf8_lossy(&output.stderr));
+        let mut versions: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for line in String::from_utf8(output.stdout)?.lines().filter(|line| !line.contains("patches/")) {
+            if let Some((name, version)) = line.split_once(" v") {
+                versions.entry(name.to_owned()).or_default().insert(version.replace(" (*)", ""));
+            }
+        }
+        let count = |name: &str| versions.get(name).map_or(0, BTreeSet::len);
+        ensure!(
+            count("route-events") == 1 && count("lambda_runtime") == 1,
+            "not the functions: {versions:?}"
+        );
+        for (names, expected) in [(&SINGLE[..], 1), (&ABSENT[..], 0)] {
+            let others = names.iter().filter(|name| count(name) != expected);
+            let others: Vec<_> = others.map(|name| (name, versions.get(*name))).collect();
+            ensure!(others.is_empty(), "expected {expected} version(s) with {features:?}: {others:?}");
+        }
+    }
     Ok(())
 }
 

@@ -1,16 +1,13 @@
 //! Client of Supabase's PostgREST: reads as the caller, writes by RPC as the service.
-//!
-//! The `postgrest` crate builds the requests, and our own HTTP client sends them (`transport`). The
-//! crate's `execute` has no timeout, ignores the status and has a second connection pool.
 
 mod api_error;
 mod api_key;
 mod error;
+mod rest_api;
 mod rpc;
 #[cfg(test)]
 mod rpc_parameters;
 mod service_client;
-mod transport;
 mod user_client;
 
 #[cfg(feature = "doctor")]

@@ -3,7 +3,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{ApiKey, Error, Project, Rpc, SupabaseCause, transport};
+use super::{
+    ApiKey, Error, Project, Rpc, SupabaseCause,
+    rest_api::{self, RestApi},
+};
 use crate::platform::{
     http_client::{Deadline, HttpClient, HttpResponse, RetryPolicy, classification::supabase::TABLE},
     secret_store::Rotating,
@@ -17,15 +20,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// them and access no table.
 #[derive(Clone)]
 pub struct ServiceClient {
-    http: HttpClient,
-    builder: Arc<postgrest::Postgrest>,
+    api: RestApi,
     key: Rotating<ApiKey>,
 }
 
 impl ServiceClient {
     pub fn new(http: HttpClient, project: &Project, key: Rotating<ApiKey>) -> Self {
-        let builder = postgrest::Postgrest::new(project.join("/rest/v1")).into();
-        Self { http, builder, key }
+        Self { api: RestApi::new(http, project), key }
     }
 
     /// Calls one of our RPC functions.
@@ -33,9 +34,9 @@ impl ServiceClient {
     /// # Errors
     /// Returns [`Error::Rpc`] with our code if the function raised an error; see [`Error`].
     pub async fn rpc<R: Rpc>(&self, call: &R, deadline: Deadline) -> Result<R::Output, Error> {
-        let query = transport::rpc_query(&self.builder, call)?;
-        let response = self.send(query, transport::rpc_policy::<R>(), deadline).await?;
-        transport::parse(&response, false)
+        let query = self.api.rpc_query(call)?;
+        let response = self.send(query, rest_api::rpc_policy::<R>(), deadline).await?;
+        rest_api::parse(&response, false)
     }
 
     /// Sends a request with the key. A request with a refused key was not performed, so it is
@@ -47,12 +48,12 @@ impl ServiceClient {
         policy: RetryPolicy,
         deadline: Deadline,
     ) -> Result<HttpResponse, Error> {
-        let request = transport::request(query)?;
+        let request = rest_api::request(query)?;
         let send = |key: Arc<ApiKey>| {
             let request = request.try_clone();
             async move {
-                let request = request.ok_or_else(transport::unbuilt)?;
-                transport::send(&self.http, request, key.headers(None), false, policy, deadline).await
+                let request = request.ok_or_else(rest_api::unbuilt)?;
+                self.api.send(request, key.headers(None), false, policy, deadline).await
             }
         };
         let is_refused = |answer: &Result<HttpResponse, Error>| {

@@ -2,7 +2,10 @@
 
 use serde::de::DeserializeOwned;
 
-use super::{ApiKey, Error, Project, Rpc, transport};
+use super::{
+    ApiKey, Error, Project, Rpc,
+    rest_api::{self, RestApi},
+};
 use crate::platform::{
     http_client::{Deadline, HttpClient, RetryPolicy},
     secret::Secret,
@@ -11,21 +14,19 @@ use crate::platform::{
 /// Reads with a caller's own token. Holds no secret key.
 #[derive(Clone)]
 pub struct UserClient {
-    http: HttpClient,
-    builder: std::sync::Arc<postgrest::Postgrest>,
+    api: RestApi,
     key: ApiKey,
 }
 
 impl UserClient {
     pub fn new(http: HttpClient, project: &Project, key: ApiKey) -> Self {
-        let builder = postgrest::Postgrest::new(project.join("/rest/v1")).into();
-        Self { http, builder, key }
+        Self { api: RestApi::new(http, project), key }
     }
 
     /// Starts a query of a table. PostgREST reads the values given to the builder's `or`, `and` and
     /// `in_` as raw text. Pass only ids, times and other values of our own types.
     pub fn from(&self, table: &'static str) -> postgrest::Builder {
-        self.builder.from(table)
+        self.api.query(table)
     }
 
     /// Requests a row with the key alone, without a user's token, to find out
@@ -37,9 +38,9 @@ impl UserClient {
     pub(crate) async fn check_key(&self, deadline: Deadline) -> Result<(), Error> {
         let query = self.from("agents").select("id").limit(1);
         let headers = self.key.headers(None);
-        let (request, policy) = (transport::request(query)?, transport::RETRY_POLICY);
-        let response = transport::send(&self.http, request, headers, false, policy, deadline).await?;
-        transport::parse::<Vec<serde::de::IgnoredAny>>(&response, false).map(drop)
+        let (request, policy) = (rest_api::request(query)?, rest_api::RETRY_POLICY);
+        let response = self.api.send(request, headers, false, policy, deadline).await?;
+        rest_api::parse::<Vec<serde::de::IgnoredAny>>(&response, false).map(drop)
     }
 
     /// Runs a query with the caller's token. A row that the caller may not read is missing from the
@@ -50,7 +51,7 @@ impl UserClient {
         token: &Secret,
         deadline: Deadline,
     ) -> Result<Vec<T>, Error> {
-        self.send(query, token, transport::RETRY_POLICY, deadline).await
+        self.send(query, token, rest_api::RETRY_POLICY, deadline).await
     }
 
     /// Calls one of our functions with the caller's token, under row level security like a table.
@@ -63,8 +64,8 @@ impl UserClient {
         token: &Secret,
         deadline: Deadline,
     ) -> Result<R::Output, Error> {
-        let query = transport::rpc_query(&self.builder, call)?;
-        self.send(query, token, transport::rpc_policy::<R>(), deadline).await
+        let query = self.api.rpc_query(call)?;
+        self.send(query, token, rest_api::rpc_policy::<R>(), deadline).await
     }
 
     async fn send<T: DeserializeOwned>(
@@ -75,8 +76,8 @@ impl UserClient {
         deadline: Deadline,
     ) -> Result<T, Error> {
         let headers = self.key.headers(Some(token));
-        let request = transport::request(query)?;
-        let response = transport::send(&self.http, request, headers, true, policy, deadline).await?;
-        transport::parse(&response, true)
+        let request = rest_api::request(query)?;
+        let response = self.api.send(request, headers, true, policy, deadline).await?;
+        rest_api::parse(&response, true)
     }
 }

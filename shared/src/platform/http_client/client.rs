@@ -23,6 +23,11 @@ impl HttpClient {
         Ok(Self { client, budget: Arc::default() })
     }
 
+    /// A client to build requests with. [`send`](Self::send) sends them, with a deadline and retries.
+    pub(crate) fn request_builder(&self) -> reqwest::Client {
+        self.client.clone()
+    }
+
     pub(super) fn client(&self) -> &reqwest::Client {
         &self.client
     }

@@ -43,21 +43,17 @@ impl Start {
     }
 }
 
-/// A program that is measured.
-pub struct Candidate<'a> {
-    /// Its row in the table.
-    pub row: String,
-    /// Its name in the stack.
-    pub function: &'a str,
+/// The stack that the measured programs call.
+pub struct Target<'a> {
     pub stack: &'a LocalStack,
-    pub samples: &'a Samples,
-    /// The requests for secrets, if the program fetches them.
+    pub webhook_secret: &'a str,
+    /// The requests for secrets, if the programs fetch them.
     pub secrets: Option<&'a LatencyRecorder>,
 }
 
 /// Starts a new process of a program and sends it a few events.
-pub async fn start(candidate: &Candidate<'_>) -> Result<Start> {
-    let Candidate { row: _, function: program, stack, samples, secrets } = candidate;
+pub async fn start(target: &Target<'_>, samples: &Samples, program: &str) -> Result<Start> {
+    let Target { stack, webhook_secret: _, secrets } = target;
     let event = samples.event(program).await?;
     let (snapshot, fetched) = (Snapshot::take(stack), secrets.map_or(0, LatencyRecorder::count));
     let mut process = stack.lambda().function(program)?.spawn().await?;
@@ -77,7 +73,7 @@ pub async fn start(candidate: &Candidate<'_>) -> Result<Start> {
         process.peak_memory().context("the system does not report the peak memory of a process")?;
     process.kill().await;
     // The runs that it has started would slow down the next program.
-    if *program == RECEIVING {
+    if program == RECEIVING {
         tokio::time::sleep(STARTED_RUNS).await;
     }
     Ok(Start { first, upstream, warm, peak_memory })

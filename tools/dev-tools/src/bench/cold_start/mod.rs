@@ -1,7 +1,9 @@
 //! `cargo bench-cold-start`: measures the cold start of each function, next to a minimal function.
 //!
-//! Every run starts each program again, so that other load on the machine affects all programs
-//! equally. The time of the upstreams is subtracted, because they are fakes here.
+//! Functions with their secrets in the configuration and functions that fetch them at start are
+//! measured one after the other, each beside a minimal function of its own. Every run starts each
+//! program again, so that other load on the machine affects all programs equally. The time of the
+//! upstreams is subtracted, because they are fakes here.
 
 mod measure;
 mod runtime_secrets;
@@ -10,7 +12,6 @@ mod size;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -18,8 +19,8 @@ use super::BUILDING;
 use crate::terminal::TextStyle;
 use local_stack::LocalStack;
 use local_stack::lambda;
-use local_stack::lambda::Profile;
-use measure::{Candidate, Start};
+use local_stack::lambda::{Binaries, Profile};
+use measure::{Start, Target};
 use runtime_secrets::FetchingStack;
 use sample::Samples;
 use size::Size;
@@ -34,9 +35,6 @@ const EXCLUDED: [&str; 2] = ["doctor", "erase-user"];
 /// Number of runs by default, and the minimum. One more run precedes them to fill the disk cache.
 const DEFAULT_RUNS: usize = 21;
 const MIN_RUNS: usize = 15;
-
-/// The end of the names of rows for functions that fetch their secrets. No limits apply to them.
-const RUNTIME: &str = " (runtime secrets)";
 
 /// Functions that prepare the requests of others, and the one that `receive-webhook` starts.
 const PREPARING: [&str; 4] = ["create-session", "get-session", "record-events", "route-events"];
@@ -79,56 +77,67 @@ pub async fn run() -> Result<()> {
     let built: BTreeSet<&str> = functions.iter().map(String::as_str).chain(PREPARING).collect();
     let mut programs = lambda::selected_functions(built.clone(), Profile::Release).await?;
     programs.insert(HELLO.to_owned(), hello);
-    let stack =
-        LocalStack::builder().binaries(programs.clone()).env("AWS_LAMBDA_LOG_LEVEL", "INFO").start().await?;
-    // Runs that the database starts would count as the time of an upstream.
-    stack.webhook().inspect(|webhook| webhook.set_disconnected(true));
-    programs.retain(|name, _| name == HELLO || functions.contains(name));
-    let mut fetching = FetchingStack::start(built).await?;
-    fetching.stack.webhook().inspect(|webhook| webhook.set_disconnected(true));
-    fetching.binaries.retain(|name, _| functions.contains(name));
-    let rows = measure(&stack, &programs, &fetching, runs).await?;
-    stack.stop().await?;
-    fetching.stack.stop().await?;
+    let mut fetching_programs = lambda::functions_for_runtime_secrets(built).await?;
+    fetching_programs.insert(HELLO.to_owned(), programs[HELLO].clone());
 
-    println!("\n{}", table::text(style, &rows, runs));
-    let exceeded: Vec<String> = rows.iter().flat_map(|row| row.exceeded_limits(&rows)).collect();
+    let configured = measure_configured(programs, &functions, runs).await?;
+    println!("\n{}", table::text("Secrets in the configuration", &configured, runs));
+    let fetching = measure_fetching(fetching_programs, &functions, runs).await?;
+    println!("\n{}", table::text("Secrets at run time (no limits)", &fetching, runs));
+    println!("\n{}", table::legend(style));
+    let exceeded: Vec<String> = configured.iter().flat_map(|row| row.exceeded_limits(&configured)).collect();
     if exceeded.is_empty() { Ok(()) } else { bail!("limits exceeded: {}", exceeded.join("; ")) }
 }
 
-async fn measure(
-    stack: &LocalStack,
-    programs: &BTreeMap<String, PathBuf>,
-    fetching: &FetchingStack,
+/// Measures functions with their secrets in the environment.
+async fn measure_configured(
+    programs: Binaries,
+    functions: &BTreeSet<String>,
     runs: usize,
 ) -> Result<Vec<Row>> {
+    let stack =
+        LocalStack::builder().binaries(programs.clone()).env("AWS_LAMBDA_LOG_LEVEL", "INFO").start().await?;
     let webhook_secret = &stack.environment().all_variables()["DATABASE_WEBHOOK_SECRET"];
-    let samples = Samples::prepare(stack, webhook_secret).await?;
-    let fetching_samples = Samples::prepare(&fetching.stack, &fetching.webhook_secret).await?;
-    let mut candidates: Vec<(Candidate<'_>, &PathBuf)> = Vec::new();
-    for (name, path) in programs {
-        let (row, samples) = (name.clone(), &samples);
-        candidates.push((Candidate { row, function: name, stack, samples, secrets: None }, path));
-    }
-    for (name, path) in &fetching.binaries {
-        let (stack, samples, secrets) = (&fetching.stack, &fetching_samples, Some(fetching.latency()));
-        let row = format!("{name}{RUNTIME}");
-        candidates.push((Candidate { row, function: name, stack, samples, secrets }, path));
-    }
+    let target = Target { stack: &stack, webhook_secret, secrets: None };
+    let rows = measure(&target, programs, functions, runs).await?;
+    stack.stop().await?;
+    Ok(rows)
+}
+
+/// Measures functions that fetch their secrets at start.
+async fn measure_fetching(programs: Binaries, functions: &BTreeSet<String>, runs: usize) -> Result<Vec<Row>> {
+    let FetchingStack { stack, webhook_secret, secrets } = FetchingStack::start(programs.clone()).await?;
+    let target = Target { stack: &stack, webhook_secret: &webhook_secret, secrets: Some(secrets.latency()) };
+    let rows = measure(&target, programs, functions, runs).await?;
+    stack.stop().await?;
+    Ok(rows)
+}
+
+/// Measures the minimal function and these functions on a stack.
+async fn measure(
+    target: &Target<'_>,
+    mut programs: Binaries,
+    functions: &BTreeSet<String>,
+    runs: usize,
+) -> Result<Vec<Row>> {
+    // Runs that the database starts would count as the time of an upstream.
+    target.stack.webhook().inspect(|webhook| webhook.set_disconnected(true));
+    programs.retain(|name, _| name == HELLO || functions.contains(name));
+    let samples = Samples::prepare(target.stack, target.webhook_secret).await?;
     let mut starts: BTreeMap<&str, Vec<Start>> = BTreeMap::new();
     for run in 0..=runs {
-        for (candidate, _) in &candidates {
-            let start = measure::start(candidate).await;
-            let start = start.with_context(|| format!("measuring {}", candidate.row))?;
+        for program in programs.keys() {
+            let start = measure::start(target, &samples, program).await;
+            let start = start.with_context(|| format!("measuring {program}"))?;
             if run > 0 {
-                starts.entry(&candidate.row).or_default().push(start);
+                starts.entry(program).or_default().push(start);
             }
         }
     }
     let mut rows = Vec::new();
-    for (candidate, path) in &candidates {
-        let starts = starts.get(candidate.row.as_str()).context("a program was not started")?;
-        rows.push(Row::new(&candidate.row, starts, Size::measure(path)?));
+    for (program, path) in &programs {
+        let starts = starts.get(program.as_str()).context("a program was not started")?;
+        rows.push(Row::new(program, starts, Size::measure(path)?));
     }
     rows.sort_by(|a, b| (a.name != HELLO, &a.name).cmp(&(b.name != HELLO, &b.name)));
     Ok(rows)

@@ -1,7 +1,7 @@
 //! Functions that fetch their secrets at start, and a server in the role of AWS Secrets Manager. It
 //! has no TLS, and its time counts as the upstreams' time.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
@@ -10,8 +10,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use local_stack::http::{LatencyRecorder, Port, Server};
-use local_stack::lambda;
+use local_stack::http::{Port, Server};
+use local_stack::lambda::Binaries;
 use local_stack::openai::ApiKey;
 use local_stack::{LocalStack, PROJECT, sealing_key};
 use serde_json::{Value, json};
@@ -31,20 +31,19 @@ type Values = Arc<Mutex<HashMap<String, String>>>;
 /// A stack whose functions fetch their secrets.
 pub struct FetchingStack {
     pub stack: LocalStack,
-    pub binaries: lambda::Binaries,
     pub webhook_secret: String,
-    secrets: Server,
+    /// The server of the secrets.
+    pub secrets: Server,
 }
 
 impl FetchingStack {
-    /// Starts a stack with these functions.
-    pub async fn start(functions: BTreeSet<&str>) -> Result<Self> {
-        let binaries = lambda::functions_for_runtime_secrets(functions).await?;
+    /// Starts a stack with these programs.
+    pub async fn start(programs: Binaries) -> Result<Self> {
         let values = Values::default();
         let router = Router::new().fallback(answer).with_state(values.clone());
         let secrets = Port::free().await?.serve(router);
         let mut builder = LocalStack::builder()
-            .binaries(binaries.clone())
+            .binaries(programs)
             .env("AWS_LAMBDA_LOG_LEVEL", "INFO")
             .env("AWS_ENDPOINT_URL", &secrets.url());
         for name in SECRETS {
@@ -63,12 +62,7 @@ impl FetchingStack {
         ];
         let stored = SECRETS.map(str::to_owned).into_iter().zip(stored);
         values.lock().unwrap_or_else(PoisonError::into_inner).extend(stored);
-        Ok(Self { stack, binaries, webhook_secret, secrets })
-    }
-
-    /// Duration of each request for a secret.
-    pub fn latency(&self) -> &LatencyRecorder {
-        self.secrets.latency()
+        Ok(Self { stack, webhook_secret, secrets })
     }
 }
 
