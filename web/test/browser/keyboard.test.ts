@@ -1,10 +1,9 @@
-// Every element with the keyboard only: from a control before it, with Tab, to each outcome.
+// Every element but the inbox with the keyboard only: from a control before it, with Tab, to each outcome.
 
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import { page, userEvent } from "vitest/browser";
 import "../../src/approval-card.js";
 import "../../src/handover-banner.js";
-import "../../src/inbox.js";
 import "../../src/metrics.js";
 import "../../src/schema-form.js";
 import "../../src/session-picker.js";
@@ -12,9 +11,7 @@ import "../../src/task-list.js";
 import "../../src/timeline.js";
 import "../../src/transcript.js";
 import type { CksApprovalCard } from "../../src/elements/approval-card.js";
-import type { CksElement } from "../../src/elements/element.js";
 import type { CksHandoverBanner } from "../../src/elements/handover-banner.js";
-import type { CksInbox } from "../../src/elements/inbox.js";
 import type { CksMetrics } from "../../src/elements/metrics.js";
 import type { CksSessionPicker } from "../../src/elements/session-picker.js";
 import type { CksTaskList } from "../../src/elements/task-list.js";
@@ -22,61 +19,10 @@ import type { CksTimeline } from "../../src/elements/timeline.js";
 import type { CksTranscript } from "../../src/elements/transcript.js";
 import type { DecisionIntent } from "../../src/core/model.js";
 import * as fixtures from "../../gallery/fixtures.js";
-import { $, focused, mount } from "./support.js";
+import { nameOf, press, settle, show, tabTo } from "./keyboard-support.js";
+import { $, focused } from "./support.js";
 
 beforeEach(() => page.viewport(1200, 900));
-
-/** Shows an element after a control that has the focus. Returns its events. */
-async function show<T extends CksElement>(tag: string, properties: object) {
-  const { element } = await mount<T>(tag, properties);
-  const before = document.createElement("button");
-  before.textContent = "Before";
-  element.before(before);
-  before.focus();
-  const events: [string, unknown][] = [];
-  const listen = (name: string) =>
-    element.addEventListener(`cks-${name}`, (event) =>
-      events.push([name, (event as CustomEvent<unknown>).detail]),
-    );
-  [
-    ...["decide", "decide-all", "select", "claim", "release", "filter", "load-more"],
-    ...["arrivals-seen", "handover", "dismiss", "resume", "end-session", "new-session"],
-  ].forEach(listen);
-  return { element, events };
-}
-
-const nameOf = (element: Element | null): string => {
-  const root = element?.getRootNode() as ShadowRoot | Document | undefined;
-  const label = element?.id ? root?.querySelector(`label[for="${element.id}"]`) : null;
-  const own = element?.getAttribute("aria-label") ?? element?.textContent;
-  const text = label?.textContent ?? element?.closest("label")?.textContent ?? own ?? "";
-  return text.replace(/\s+/g, " ").trim();
-};
-
-/** Presses Tab until a control with this name has the focus. */
-async function tabTo(name: string | RegExp): Promise<HTMLElement> {
-  const visited: string[] = [];
-  for (let i = 0; i < 60; i++) {
-    await userEvent.keyboard("{Tab}");
-    const current = focused();
-    const found = nameOf(current);
-    if (typeof name === "string" ? found === name : name.test(found)) return current as HTMLElement;
-    visited.push(found.slice(0, 40));
-  }
-  throw new Error(`Tab does not reach ${String(name)}: ${visited.join(" | ")}`);
-}
-
-/** Presses keys. Afterwards, a part of the element must have the focus. */
-async function press(element: CksElement, keys: string): Promise<void> {
-  await userEvent.keyboard(keys);
-  await settle(element);
-}
-
-async function settle(element: CksElement): Promise<void> {
-  await element.updateComplete;
-  await element.updateComplete;
-  expect(document.activeElement, "the element that has the focus").toBe(element);
-}
 
 describe("approval card", () => {
   const card = (escalation = fixtures.escalation(), rest: Partial<CksApprovalCard> = {}) =>
@@ -191,152 +137,6 @@ describe("approval card", () => {
     await tabTo("Show the new request");
     await press(element, "{Enter}");
     expect(events).toEqual([["select", { escalationId: "next" }]]);
-  });
-});
-
-describe("inbox", () => {
-  const escalations = () => [
-    fixtures.escalation(),
-    fixtures.smallPayment("0.1", "EUR", "A"),
-    fixtures.smallPayment("0.2", "EUR", "B"),
-  ];
-  const inbox = (rest: Partial<CksInbox> = {}) =>
-    show<CksInbox>("cks-inbox", { escalations: escalations(), ...rest });
-  const currentId = () => (focused() as HTMLElement | null)?.dataset["id"];
-
-  test("filters_and_order_are_chosen", async () => {
-    const { element, events } = await inbox();
-    await tabTo(/^Status/);
-    await press(element, "{ArrowDown}");
-    await tabTo(/^Risk/);
-    await press(element, "{ArrowDown}");
-    await tabTo(/^Agent/);
-    await press(element, "{ArrowDown}");
-    await tabTo(/^Sort by/);
-    await press(element, "{ArrowDown}");
-    await tabTo("Mine to decide");
-    await press(element, " ");
-    await tabTo("Claimed by me");
-    await press(element, " ");
-    expect(events.map(([, detail]) => (detail as { filter: object }).filter)).toEqual([
-      { status: ["resolved"] },
-      { risk: "low" },
-      { agentId: "accounts_payable" },
-      { sort: "expiry" },
-      { decidable: true },
-      { claimedBy: "me" },
-    ]);
-  });
-
-  test.each([true, false])("arrows_move_in_the_list_with_shortcuts_%s", async (hasKeys) => {
-    const { element, events } = await inbox(hasKeys ? {} : { keys: null });
-    const ids = element.escalations.map(({ id }) => id);
-    await tabTo(/^Approve a call of pay/);
-    await press(element, "{ArrowDown}{ArrowDown}");
-    expect(currentId()).toBe(ids[2]);
-    await press(element, "{ArrowUp}");
-    expect(currentId()).toBe(ids[1]);
-    await press(element, "{Home}");
-    expect(currentId()).toBe(ids[0]);
-    await press(element, "{End}{Enter}");
-    expect(events).toEqual([["select", { escalationId: ids[2] }]]);
-  });
-
-  test("a_request_keeps_the_focus_when_another_is_listed_before_it", async () => {
-    const { element } = await inbox();
-    const [first, second] = element.escalations;
-    await tabTo(/^Approve a call of pay/);
-    await press(element, "{ArrowDown}");
-    element.escalations = [fixtures.escalation(), ...element.escalations];
-    await settle(element);
-    expect(currentId()).toBe(second?.id);
-    element.escalations = [first as (typeof element.escalations)[number]];
-    await settle(element);
-  });
-
-  test("several_requests_are_selected_approved_and_their_outcomes_closed", async () => {
-    const { element, events } = await inbox();
-    const [, one, two] = element.escalations;
-    await tabTo(/^Select Approve a call/);
-    await press(element, " ");
-    await tabTo(/^Select Approve a call/);
-    await press(element, " ");
-    element.renderRoot.querySelector<HTMLElement>("h2")?.focus();
-    await tabTo("Approve 2");
-    await press(element, "{Enter}");
-    expect(focused()?.id).toBe("bulk-title");
-    await tabTo("Back");
-    await press(element, "{Enter}");
-    expect(focused()?.id).toBe("bulk-title");
-    await tabTo("Approve 2");
-    await press(element, "{Enter}");
-    await tabTo("Approve now");
-    await press(element, "{Enter}");
-    expect(focused()?.id).toBe("bulk-title");
-    const [[name, detail] = []] = events;
-    expect(name).toBe("decide-all");
-    const { intents } = detail as { intents: DecisionIntent[] };
-    expect(intents.map(({ escalationId }) => escalationId)).toEqual([one?.id, two?.id]);
-    await tabTo("Show the request");
-    await press(element, "{Enter}");
-    expect(events[1]).toEqual(["select", { escalationId: one?.id }]);
-    element.renderRoot.querySelector<HTMLElement>("h2")?.focus();
-    await tabTo("Close");
-    await press(element, "{Enter}");
-    expect(element.bulk).toEqual([]);
-  });
-
-  test("a_selection_is_cleared", async () => {
-    const { element } = await inbox();
-    element.toggle(element.escalations[1]?.id ?? "");
-    await tabTo("Clear the selection");
-    await press(element, "{Enter}");
-    expect(element.checked.size).toBe(0);
-  });
-
-  test("more_is_loaded_and_new_requests_are_seen", async () => {
-    const { element, events } = await inbox({ hasMore: true });
-    element.arrivals = element.escalations.slice(0, 1).map(({ id }) => id);
-    await tabTo("Close");
-    await press(element, "{Enter}");
-    element.arrivals = [];
-    await settle(element);
-    await tabTo("Load more");
-    await press(element, "{Enter}");
-    Object.assign(element, {
-      hasMore: false,
-      escalations: [...element.escalations, ...escalations()],
-    });
-    await settle(element);
-    expect(events.map(([name]) => name)).toEqual(["arrivals-seen", "load-more"]);
-  });
-
-  test("shortcuts_are_turned_off", async () => {
-    const { element } = await inbox();
-    await tabTo("Keyboard shortcuts");
-    await press(element, "{Enter}");
-    await tabTo("Use shortcuts");
-    await press(element, " ");
-    expect(element.keys).toBeNull();
-  });
-
-  test("a_narrow_inbox_goes_into_a_request_and_back", async () => {
-    await page.viewport(400, 900);
-    const { element } = await inbox();
-    element.addEventListener("cks-select", (event) => {
-      const { escalationId } = (event as CustomEvent<{ escalationId?: string }>).detail;
-      element.selectedId = escalationId;
-      element.selected = element.escalations.find(({ id }) => id === escalationId);
-    });
-    const [first] = element.escalations;
-    await tabTo(/^Approve a call of pay/);
-    await press(element, "{Enter}");
-    await expect.poll(() => focused()?.id).toBe("title");
-    // The button to claim is between them.
-    await userEvent.keyboard("{Shift>}{Tab}{Tab}{/Shift}");
-    expect(nameOf(focused())).toBe("Back");
-    await press(element, "{Enter}");
-    expect(currentId()).toBe(first?.id);
   });
 });
 
