@@ -6,7 +6,6 @@ use anyhow::{Context, Result, bail};
 use axum::body::Bytes;
 use uuid::Uuid;
 
-use super::sample::Samples;
 use crate::bench::event::TRACE_ID;
 use crate::bench::response::require_success;
 use crate::bench::upstream::{Snapshot, covered_time};
@@ -14,8 +13,8 @@ use local_stack::LocalStack;
 use local_stack::http::LatencyRecorder;
 use local_stack::lambda::Process;
 
-/// Number of warm calls per process.
-const WARM_CALLS: usize = 3;
+/// Number of events that a process receives: the first one, and three while it is warm.
+pub const EVENTS: usize = 4;
 
 /// The function that starts another one.
 const RECEIVING: &str = "receive-webhook";
@@ -51,10 +50,11 @@ pub struct Target<'a> {
     pub secrets: Option<&'a LatencyRecorder>,
 }
 
-/// Starts a new process of a program and sends it a few events.
-pub async fn start(target: &Target<'_>, samples: &Samples, program: &str) -> Result<Start> {
+/// Starts a new process of a program and sends it these events.
+pub async fn start(target: &Target<'_>, program: &str, events: Vec<Bytes>) -> Result<Start> {
     let Target { stack, webhook_secret: _, secrets } = target;
-    let event = samples.event(program).await?;
+    let mut events = events.into_iter();
+    let event = events.next().context("there is no event")?;
     let (snapshot, fetched) = (Snapshot::take(stack), secrets.map_or(0, LatencyRecorder::count));
     let mut process = stack.lambda().function(program)?.spawn().await?;
     let first = answer(&mut process, event).await?.duration_since(process.spawned());
@@ -63,8 +63,7 @@ pub async fn start(target: &Target<'_>, samples: &Samples, program: &str) -> Res
     let upstream = covered_time(calls);
 
     let mut warm = Vec::new();
-    for _ in 0..WARM_CALLS {
-        let event = samples.event(program).await?;
+    for event in events {
         let (snapshot, started) = (Snapshot::take(stack), Instant::now());
         let took = answer(&mut process, event).await?.duration_since(started);
         warm.push(took.saturating_sub(snapshot.upstream_time(stack)));

@@ -126,8 +126,13 @@ async fn measure(
     let samples = Samples::prepare(target.stack, target.webhook_secret).await?;
     let mut starts: BTreeMap<&str, Vec<Start>> = BTreeMap::new();
     for run in 0..=runs {
+        // The requests that prepare an event would disturb the start that follows them.
+        let mut events = BTreeMap::new();
         for program in programs.keys() {
-            let start = measure::start(target, &samples, program).await;
+            events.insert(program.as_str(), samples.events(program, measure::EVENTS).await?);
+        }
+        for (program, events) in events {
+            let start = measure::start(target, program, events).await;
             let start = start.with_context(|| format!("measuring {program}"))?;
             if run > 0 {
                 starts.entry(program).or_default().push(start);

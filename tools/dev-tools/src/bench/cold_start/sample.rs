@@ -56,8 +56,16 @@ impl Samples {
         Ok(samples)
     }
 
-    /// Returns a new event for a function.
-    pub async fn event(&self, function: &str) -> Result<Bytes> {
+    /// Returns new events for a function.
+    pub async fn events(&self, function: &str, count: usize) -> Result<Vec<Bytes>> {
+        let mut events = Vec::new();
+        for _ in 0..count {
+            events.push(self.event(function).await?);
+        }
+        Ok(events)
+    }
+
+    async fn event(&self, function: &str) -> Result<Bytes> {
         let own = |route: &&Route| route.function == function && route.method != Some(Method::OPTIONS);
         let route = match lambda::workspace().await?.routes.iter().find(own) {
             Some(route) => route.clone(),
