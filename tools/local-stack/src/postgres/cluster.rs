@@ -30,6 +30,9 @@ const PORT: u16 = 5432;
 /// Time limit for the start, which usually takes a tenth of a second.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The folder for the databases, instead of the one for temporary files.
+const FOLDER_VARIABLE: &str = "LOCAL_STACK_DATABASE_FOLDER";
+
 /// The longest path of a socket that every system accepts, without the socket's own name.
 const MAX_SOCKET_FOLDER_LENGTH: usize = 80;
 
@@ -196,7 +199,7 @@ fn as_user(program: PathBuf, user: Option<User>) -> Command {
 
 /// Creates a folder that the cluster's user can reach, with a path short enough for a socket.
 fn temporary_folder(for_another_user: bool) -> Result<PathBuf> {
-    let wanted = std::env::temp_dir();
+    let wanted = std::env::var_os(FOLDER_VARIABLE).map_or_else(std::env::temp_dir, PathBuf::from);
     let fits = |base: &PathBuf| {
         let reachable = !for_another_user || cache::is_traversable_by_all(base);
         base.is_dir() && base.as_os_str().len() < MAX_SOCKET_FOLDER_LENGTH && reachable

@@ -21,6 +21,7 @@ pub use template::Grants;
 /// A database of one stack, with Supabase's objects and the project's migrations.
 pub struct Database {
     name: String,
+    grants: Grants,
     cluster: &'static Cluster,
     pool: PgPool,
     removed: bool,
@@ -36,12 +37,17 @@ impl Database {
         // The name needs no quoting. The owner of a database owns `public` in it.
         cluster.admin(&format!("create database {name} template {template} owner postgres")).await?;
         let pool = pool(cluster, &name).await?;
-        Ok(Self { name, cluster, pool, removed: false })
+        Ok(Self { name, grants, cluster, pool, removed: false })
     }
 
     /// Connections as the superuser, to whom no policy and no grant applies.
     pub fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    /// The grants of its template.
+    pub fn grants(&self) -> Grants {
+        self.grants
     }
 
     /// Returns a connection URI of another role. Only the owner of the cluster's folder can use it.

@@ -114,7 +114,7 @@ impl Builder {
 
     async fn start_on_runtime(self) -> Result<LocalStack> {
         let (database, binaries) = tokio::try_join!(Database::create(self.grants), self.build_binaries())?;
-        let supabase = Gateway::start(database.uri("authenticator")).await?;
+        let supabase = Gateway::start(&database).await?;
         let api_key =
             ApiKey { key: format!("sk-proj-{}", Uuid::new_v4().simple()), project: Some(PROJECT.to_owned()) };
         let openai_secret = api_key.key.clone();

@@ -20,6 +20,7 @@ use super::rest::PostgrestServer;
 use super::token;
 use crate::http;
 use crate::http::{Breakpoint, LatencyRecorder, Port, PortState, RandomFault, Server};
+use crate::postgres::Database;
 
 const REST: &str = "/rest/v1";
 const JWKS: &str = "/auth/v1/.well-known/jwks.json";
@@ -43,12 +44,12 @@ struct Shared {
 }
 
 impl Gateway {
-    /// Starts the gateway of the database behind `database_uri`.
-    pub async fn start(database_uri: String) -> Result<Self> {
+    /// Starts the gateway of a database.
+    pub async fn start(database: &Database) -> Result<Self> {
         let port = Port::free().await?;
         let issuer = Arc::new(Issuer::new(&port.url())?);
         let keys = ApiKeys::generate(&issuer)?;
-        let rest = PostgrestServer::start(database_uri, &issuer).await?;
+        let rest = PostgrestServer::start(database, &issuer).await?;
         let shared = Arc::new(Shared {
             issuer,
             keys,

@@ -1,34 +1,38 @@
 //! Runs `postrust-server` in this process as PostgREST, configured as Supabase configures it.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use axum::Router;
 use axum::body::{Body, to_bytes};
+use axum::extract::State;
 use axum::http::{Request, StatusCode, header};
 use axum::response::Response;
 use postrust_auth::{JwtKeys, KeySet};
-use postrust_core::AppConfig;
-use postrust_server::{AppState, Host};
+use postrust_core::{AppConfig, SchemaCache};
+use postrust_server::{AppState, handle_request};
 use serde_json::Value;
-use tower::ServiceExt;
+use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
+use tokio::sync::OnceCell;
 
 use super::issuer::Issuer;
+use crate::postgres::{Database, Grants};
 
 /// The largest body that is inspected: only errors are, and they are small.
 const MAX_ERROR_BYTES: usize = 1 << 20;
 
 /// The REST API of one database.
 pub struct PostgrestServer {
-    router: Router,
     state: Arc<AppState>,
     keys: JwtKeys,
     generation: Mutex<u64>,
 }
 
 impl PostgrestServer {
-    /// Connects with PostgREST's role and reads the schema.
-    pub async fn start(database_uri: String, issuer: &Issuer) -> Result<Self> {
+    /// Serves a database as PostgREST's role.
+    pub async fn start(database: &Database, issuer: &Issuer) -> Result<Self> {
+        let database_uri = database.uri("authenticator");
         let (generation, keys) = issuer.verifying_keys();
         let keys = keys.to_string();
         let settings = [
@@ -47,9 +51,15 @@ impl PostgrestServer {
             ("PGRST_COMPAT_MODE", "true"),
         ];
         let config = AppConfig::try_from_vars(settings).map_err(|error| anyhow!("{error}"))?;
-        let app = postrust_server::build(config, Host::LAMBDA).await.context("starting postrust-server")?;
-        let keys = app.state.jwt_config.keys.clone().context("postrust-server has no JWT keys")?;
-        Ok(Self { router: app.router, state: app.state, keys, generation: Mutex::new(generation) })
+        let pool = PgPoolOptions::new()
+            .max_connections(config.db_pool_size)
+            .acquire_timeout(Duration::from_secs(config.db_pool_timeout))
+            .connect_lazy(&database_uri)
+            .context("connecting as PostgREST")?;
+        let schema = schema(database.grants(), &pool, &config).await?;
+        let state = AppState::new(pool, schema, config).context("PostgREST's configuration")?;
+        let keys = state.jwt_config.keys.clone().context("postrust-server has no JWT keys")?;
+        Ok(Self { state: state.into(), keys, generation: Mutex::new(generation) })
     }
 
     pub async fn reload_schema(&self) -> Result<()> {
@@ -62,14 +72,11 @@ impl PostgrestServer {
     /// postrust-server would roll back.
     pub async fn answer(&self, issuer: &Issuer, request: Request<Body>, signed_in: bool) -> Response {
         self.sync_keys(issuer);
-        let router = self.router.clone();
-        let answer = tokio::spawn(async move { router.oneshot(request).await });
-        match answer.await {
-            Ok(Ok(response)) if signed_in && response.status() == StatusCode::UNAUTHORIZED => {
+        match tokio::spawn(handle_request(State(self.state.clone()), request)).await {
+            Ok(response) if signed_in && response.status() == StatusCode::UNAUTHORIZED => {
                 as_forbidden(response).await
             }
-            Ok(Ok(response)) => response,
-            Ok(Err(never)) => match never {},
+            Ok(response) => response,
             Err(_) => status_only(StatusCode::INTERNAL_SERVER_ERROR),
         }
     }
@@ -85,6 +92,21 @@ impl PostgrestServer {
             *generation = latest;
         }
     }
+}
+
+/// Returns the schema of the databases with these grants. Reading it takes longer than everything else
+/// at the start of a stack. All databases of one template have the same schema until
+/// [`PostgrestServer::reload_schema`].
+async fn schema(grants: Grants, pool: &PgPool, config: &AppConfig) -> Result<SchemaCache> {
+    static BEFORE: OnceCell<SchemaCache> = OnceCell::const_new();
+    static SINCE: OnceCell<SchemaCache> = OnceCell::const_new();
+    let known = match grants {
+        Grants::Before20261030 => &BEFORE,
+        Grants::Since20261030 => &SINCE,
+    };
+    let read = || SchemaCache::load_with_search_path(pool, &config.db_schemas, &config.db_extra_search_path);
+    let schema = known.get_or_try_init(read).await;
+    schema.cloned().map_err(|error| anyhow!("reading the schema: {error}"))
 }
 
 /// Statement timeouts of Supabase's roles, in milliseconds. `service_role` has that of the
