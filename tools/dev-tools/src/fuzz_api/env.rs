@@ -130,9 +130,8 @@ async fn add_content(stack: &LocalStack, user: &User, session: &str) -> Result<S
 /// Returns the escalation of a session and its subject hash.
 async fn find_escalation(stack: &LocalStack, session: &str) -> Result<(String, String)> {
     let find = "select id::text, subject_hash from public.chat_escalations where session_id = $1";
-    let find_escalation =
-        sqlx::query_as(find).bind(session.parse::<Uuid>()?).fetch_one(stack.database()).await;
-    find_escalation.context("reading the escalation")
+    let row = sqlx::query_as(find).bind(session.parse::<Uuid>()?).fetch_one(stack.database());
+    row.await.context("reading the escalation")
 }
 
 async fn post(stack: &LocalStack, user: &User, path: &str, body: Value) -> Result<Value> {

@@ -95,7 +95,7 @@ async fn run_once(
     let before = stack.lambda().requests();
     run.start(schemathesis, env.folder(), &env.variables(), counts).await?;
     let requests = stack.lambda().requests() - before;
-    ensure!(requests > 0, "{run} find_escalation nothing");
+    ensure!(requests > 0, "{run} sent no requests");
     let failures = stack.lambda().failures();
     ensure!(failures.is_empty(), "functions failed during {run}: {failures:?}");
     counts.requests += requests;
