@@ -57,9 +57,10 @@ async fn domain_operations_do_not_import_each_other() -> Result<()> {
     Ok(())
 }
 
-/// Crates that a function contains once, if at all. A second version of one of them, or another crate
-/// for the same purpose, makes every start slower.
+/// Crates that a function contains in one version. A second version, or another crate for the same
+/// purpose, makes every start slower.
 const SINGLE: [&str; 5] = ["hyper", "reqwest", "rustls", "tokio-rustls", "webpki-roots"];
+/// Crates that no function contains.
 const ABSENT: [&str; 4] = ["h2", "native-tls", "openssl-sys", "ring"];
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-// Every element but the inbox with the keyboard only: from a control before it, with Tab, to each outcome.
+// Every element but the inbox with the keyboard only: from a control before it, with Tab, to each
+// outcome.
 
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import { page, userEvent } from "vitest/browser";

@@ -1,5 +1,5 @@
-//! The project's PostgREST API: the `postgrest` crate builds its requests, and our HTTP client sends
-//! them. The crate's own `execute` has no timeout and ignores the status.
+//! The project's PostgREST API: the `postgrest` crate builds its requests, and our HTTP client
+//! sends them. The crate's own `execute` has no timeout and ignores the status.
 
 use std::{sync::Arc, time::Duration};
 
@@ -57,8 +57,8 @@ impl RestApi {
         Ok(self.query(format_args!("rpc/{}", R::NAME)).rpc(arguments))
     }
 
-    /// Sends a request with our headers. Generic code is compiled for every type, so the response is
-    /// parsed separately.
+    /// Sends a request with our headers. Generic code is compiled for every type, so the response
+    /// is parsed separately.
     pub async fn send(
         &self,
         mut request: reqwest::Request,

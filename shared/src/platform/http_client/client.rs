@@ -23,7 +23,8 @@ impl HttpClient {
         Ok(Self { client, budget: Arc::default() })
     }
 
-    /// A client to build requests with. [`send`](Self::send) sends them, with a deadline and retries.
+    /// A client to build requests with. [`send`](Self::send) sends them, with a deadline and
+    /// retries.
     pub(crate) fn request_builder(&self) -> reqwest::Client {
         self.client.clone()
     }

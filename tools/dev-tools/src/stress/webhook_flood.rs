@@ -2,8 +2,8 @@
 //!
 //! The flood and the deliveries share this machine, which they do not on AWS. So the deliveries
 //! during the flood are compared with those during the same flood at the receiver of another
-//! deployment, which takes as much of the machine. The schedule starts the runs, once in a tenth of a
-//! second instead of once a minute. Its runs need the concurrency that a flood must not take.
+//! deployment, which takes as much of the machine. The schedule starts the runs, once in a tenth of
+//! a second instead of once a minute. Its runs need the concurrency that a flood must not take.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};

@@ -94,9 +94,9 @@ impl PostgrestServer {
     }
 }
 
-/// Returns the schema of the databases with these grants. Reading it takes longer than everything else
-/// at the start of a stack. All databases of one template have the same schema until
-/// [`PostgrestServer::reload_schema`].
+/// Returns the schema of the databases with these grants. It is read once, because reading it takes
+/// longer than everything else at the start of a stack. All databases of a template have the same
+/// schema until a test changes one and calls [`PostgrestServer::reload_schema`].
 async fn schema(grants: Grants, pool: &PgPool, config: &AppConfig) -> Result<SchemaCache> {
     static BEFORE: OnceCell<SchemaCache> = OnceCell::const_new();
     static SINCE: OnceCell<SchemaCache> = OnceCell::const_new();

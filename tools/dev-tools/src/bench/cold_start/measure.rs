@@ -54,7 +54,7 @@ pub struct Target<'a> {
 pub async fn start(target: &Target<'_>, program: &str, events: Vec<Bytes>) -> Result<Start> {
     let Target { stack, webhook_secret: _, secrets } = target;
     let mut events = events.into_iter();
-    let event = events.next().context("there is no event")?;
+    let event = events.next().context("a start needs an event")?;
     let (snapshot, fetched) = (Snapshot::take(stack), secrets.map_or(0, LatencyRecorder::count));
     let mut process = stack.lambda().function(program)?.spawn().await?;
     let first = answer(&mut process, event).await?.duration_since(process.spawned());
